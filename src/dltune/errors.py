@@ -1,0 +1,86 @@
+"""The exception tree: one class to catch, one message shape.
+
+DltuneError
+├── UsageError       an option on the command line
+├── RecipeError      a recipe, a range, an override
+├── DataError        a data source or its contents
+├── ModelError       a model that cannot be built, or does not fit the data
+├── TrainingError    a setting that the training cannot honour
+├── SweepError       a learning-rate sweep that cannot run
+├── RunFolderError   a run folder that is missing, taken or damaged
+└── DiagnosisError   errors and sizes that make no sense
+
+Every message says what was found and where, what must hold, and what to type. What happens inside a
+trial (a non-finite loss, memory that ran out) is data, not an exception: see
+`dltune.training.history`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DltuneError(Exception):
+    """A mistake the user can mend; the command line prints it in two calm lines and exits with 2.
+
+    found  what was found and where, and what must hold.
+    hint   what to type instead; may be empty.
+
+    >>> print(DltuneError("optim.lr = -1: must be greater than 0", hint="Try --set optim.lr=1e-3."))
+    optim.lr = -1: must be greater than 0
+    Try --set optim.lr=1e-3.
+    """
+
+    def __init__(self, found: str, *, hint: str = "") -> None:
+        super().__init__(found if not hint else f"{found}\n{hint}")
+        self.found = found
+        self.hint = hint
+
+
+class UsageError(DltuneError):
+    """An option on the command line that cannot be honoured."""
+
+
+class RecipeError(DltuneError):
+    """A recipe, a range in it, or an override of it that is not valid."""
+
+
+class DataError(DltuneError):
+    """A data source that cannot be read or whose contents cannot be trained on."""
+
+
+class ModelError(DltuneError):
+    """A model that cannot be built or that does not fit the data."""
+
+
+class TrainingError(DltuneError):
+    """A training setting that cannot be honoured with this data, model or device."""
+
+
+class SweepError(DltuneError):
+    """A learning-rate sweep whose range or number of steps cannot be run."""
+
+
+class RunFolderError(DltuneError):
+    """A run folder that is missing, already taken, or damaged."""
+
+
+class DiagnosisError(DltuneError):
+    """Errors or sizes that cannot be diagnosed."""
+
+
+# difflib's own default is 0.6; the same value finds `lrr` -> `lr` and rejects unrelated words.
+SPELLING_CUTOFF = 0.6
+
+
+def closest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate spelled most like `word`, or None if none is close.
+
+    >>> closest("lrr", ["lr", "momentum"])
+    'lr'
+    >>> closest("colour", ["lr", "momentum"]) is None
+    True
+    """
+    matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=SPELLING_CUTOFF)
+    return matches[0] if matches else None
