@@ -1,0 +1,1 @@
+"""From a source to splits in memory: reading, checking, splitting, and transforms fitted on train only."""

@@ -1,0 +1,107 @@
+"""A data set as tensors on the device, so that a batch is an index gather."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from dltune.data.dataset import Dataset, Examples
+from dltune.errors import DataError, TrainingError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tensors:
+    """One split on the device.
+
+    features  float32 (n, *inputs).
+    targets   int64 (n,) for classes, float32 (n, outputs) for regression.
+    """
+
+    features: torch.Tensor
+    targets: torch.Tensor
+
+    def __len__(self) -> int:
+        return self.features.shape[0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeviceData:
+    """All splits on one device, with what a trial must know of them.
+
+    task     "classification" or "regression".
+    inputs   shape of one example.
+    outputs  classes or targets.
+    """
+
+    device: torch.device
+    task: str
+    inputs: tuple[int, ...]
+    outputs: int
+    train: Tensors
+    dev: Tensors
+    test: Tensors | None
+    train_dev: Tensors | None
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a recipe's `train.device`; "auto" takes CUDA, then Apple's GPU, then the CPU.
+
+    Raises TrainingError if the named device is not there.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available.get(name, False):
+        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise TrainingError(
+            f"train.device = {name!r}: torch {torch.__version__} finds no such device here "
+            f"(it finds {there})",
+            hint="Try --device cpu, or --device auto.",
+        )
+    return torch.device(name)
+
+
+def to_device(dataset: Dataset, device: torch.device) -> DeviceData:
+    """Move all splits of a data set to a device; on the CPU they share memory with the arrays.
+
+    Raises DataError if a split's regression targets are constant: 1 - R^2 is not defined there.
+    """
+
+    def tensors(examples: Examples | None, split: str) -> Tensors | None:
+        if examples is None:
+            return None
+        moved = Tensors(
+            features=torch.from_numpy(examples.features).to(device),
+            targets=torch.from_numpy(examples.targets).to(device),
+        )
+        if dataset.task == "regression" and bool(
+            (moved.targets.amax(0) == moved.targets.amin(0)).any()
+        ):
+            raise DataError(
+                f"{dataset.name}: the target is constant in the {split} split of {len(moved)} "
+                "examples: 1 - R^2 is not defined there",
+                hint=f"Try a larger share, such as --set data.split.{split}=0.3.",
+            )
+        return moved
+
+    train, dev = tensors(dataset.train, "train"), tensors(dataset.dev, "dev")
+    assert train is not None
+    assert dev is not None
+    return DeviceData(
+        device=device,
+        task=dataset.task,
+        inputs=dataset.input_shape,
+        outputs=dataset.outputs,
+        train=train,
+        dev=dev,
+        test=tensors(dataset.test, "test"),
+        train_dev=tensors(dataset.train_dev, "train-dev"),
+    )

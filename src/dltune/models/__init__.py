@@ -1,0 +1,1 @@
+"""Built-in architectures, one a file, and the door for the user's own."""

@@ -1,0 +1,1 @@
+"""Training a cohort: losses, optimizers, schedules, regularizers, the loop and its engines."""

@@ -1,0 +1,70 @@
+"""The order of the examples: which go into which update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from dltune.recipe.schema import TrainConfig
+
+
+def batch_examples(train: TrainConfig, examples: int) -> int:
+    """Examples in a batch: `train.batch_size`, and never more than there are.
+
+    >>> batch_examples(TrainConfig(batch_size="full"), 100)
+    100
+    """
+    return examples if train.batch_size == "full" else min(train.batch_size, examples)
+
+
+def batches_per_epoch(train: TrainConfig, examples: int) -> int:
+    """Batches in an epoch; a trailing batch of one single example is left out.
+
+    Batch norm cannot learn from one example. Since the order is new in every epoch, no example is
+    left out for good.
+
+    >>> batches_per_epoch(TrainConfig(batch_size=32), 65)
+    2
+    >>> batches_per_epoch(TrainConfig(batch_size=1), 3)
+    3
+    """
+    size = batch_examples(train, examples)
+    whole, rest = divmod(examples, size)
+    return whole + (rest > 1)
+
+
+def updates_per_epoch(train: TrainConfig, examples: int) -> int:
+    """Optimizer updates in an epoch: one for every `accumulate` batches, and one for the rest.
+
+    >>> updates_per_epoch(TrainConfig(batch_size=10, accumulate=4), 100)
+    3
+    """
+    return math.ceil(batches_per_epoch(train, examples) / train.accumulate)
+
+
+class BatchOrder:
+    """A trial's own endless sequence of shuffled epochs.
+
+    train     batch size and accumulation.
+    examples  in the train split.
+    seed      decides the order; two orders of one seed are the same on every device.
+    """
+
+    def __init__(
+        self, train: TrainConfig, examples: int, *, seed: int, device: torch.device
+    ) -> None:
+        self._train = train
+        self._examples = examples
+        self._device = device
+        # On the CPU whatever the device, so that the order is the same on all.
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def epoch(self) -> Iterator[list[torch.Tensor]]:
+        """The updates of one epoch: each is the batches to accumulate, as indices (batch,)."""
+        size = batch_examples(self._train, self._examples)
+        order = torch.randperm(self._examples, generator=self._generator).to(self._device)
+        batches = order.split(size)[: batches_per_epoch(self._train, self._examples)]
+        for start in range(0, len(batches), self._train.accumulate):
+            yield list(batches[start : start + self._train.accumulate])

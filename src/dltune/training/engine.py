@@ -1,0 +1,60 @@
+"""The small interface between the loop and what does the arithmetic."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+
+from dltune.training.history import EpochRecord, TrialState
+from dltune.training.measure import Measured
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why a trial cannot go on.
+
+    state   diverged or failed.
+    reason  typed and short, as it stands in `trials.csv`.
+    """
+
+    state: TrialState
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Final:
+    """A trial's last measurements, with its best weights.
+
+    test, train_dev  None where the data have no such split.
+    weights          the state dict of the best epoch, on the CPU.
+    """
+
+    test: Measured | None
+    train_dev: Measured | None
+    weights: dict[str, torch.Tensor]
+
+
+class Engine(Protocol):
+    """Trains the trials of a cohort side by side, an epoch at a time.
+
+    A trial's numbers depend on its config and seed alone, never on its neighbours. Trials are named
+    by their number.
+    """
+
+    def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
+        """One more epoch of every living trial; a trial that cannot go on gives a Stop."""
+
+    def keep_best(self, trial: int) -> None:
+        """Remember the trial's present weights as its best."""
+
+    def drop(self, trial: int) -> None:
+        """The trial trains no further."""
+
+    def finish(self, trial: int) -> Final:
+        """Measure a dropped trial with its best weights."""
+
+    def parameters(self, trial: int) -> int:
+        """The trial's number of trainable values; 0 if its model could not be built."""

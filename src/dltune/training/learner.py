@@ -1,0 +1,183 @@
+"""One trial under training: its model, optimizer, random stream and batches."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dltune.data.device import DeviceData, Tensors
+from dltune.models.build import build_model
+from dltune.recipe.schema import Config
+from dltune.training.batches import BatchOrder, updates_per_epoch
+from dltune.training.losses import build_loss
+from dltune.training.measure import DeadUnits, Measured, measure
+from dltune.training.optimizers import build_optimizer, set_rate
+from dltune.training.randomness import RandomStream
+from dltune.training.regularizers import (
+    add_penalty_gradients,
+    clip_gradients,
+    penalized_weights,
+)
+from dltune.training.schedules import lr_factor, momentum_at
+from dltune.training.seeds import derive_seed
+
+# Train loss and error are measured on at most this many examples (or as many as dev has): their
+# standard error is then at most 0.5 / sqrt(20 000) = 0.35 points, far below what a diagnosis asks
+# for.
+MEASURED_TRAIN_EXAMPLES = 20_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Update:
+    """What an epoch's last optimizer update looked like: see `EpochRecord`."""
+
+    lr: float
+    grad_norm: float
+    update_ratio: float
+
+
+class Learner:
+    """Everything of one trial that changes while it trains.
+
+    config  every value fixed.
+    seed    decides initial weights, data order and dropout, each with a stream of its own.
+    data    on the device to train on.
+    folder  where the recipe's relative references are looked up.
+
+    Raises ModelError if the model does not fit the data, TrainingError if the loss does not fit
+    the task.
+    """
+
+    def __init__(self, config: Config, *, seed: int, data: DeviceData, folder: Path) -> None:
+        self.config = config
+        self.data = data
+        self._random = RandomStream(derive_seed(seed, "model"), data.device)
+        with self._random.active():
+            model = build_model(
+                config.model, inputs=data.inputs, outputs=data.outputs, folder=folder
+            )
+        self.model: nn.Module = model.to(data.device)
+        self.parameters = [w for w in self.model.parameters() if w.requires_grad]
+        self._penalized = penalized_weights(self.model)
+        self._loss = build_loss(config, task=data.task)
+        self._plain_loss = build_loss(config, task=data.task, smoothing=False)
+        self._optimizer = build_optimizer(config.optim, self.parameters, device=data.device)
+        self._order = BatchOrder(
+            config.train, len(data.train), seed=derive_seed(seed, "order"), device=data.device
+        )
+        self._measured_train = _sample(
+            data.train,
+            max(MEASURED_TRAIN_EXAMPLES, len(data.dev)),
+            seed=derive_seed(seed, "measured"),
+        )
+        self._dead_units = DeadUnits(self.model)
+        self.updates_per_epoch = updates_per_epoch(config.train, len(data.train))
+        self.updates = self.updates_per_epoch * config.train.epochs
+        self._done = 0  # updates
+
+    def run_epoch(self) -> Update:
+        """Train on every batch of one epoch at the schedule's rates; describes its last update."""
+        last = self.updates_per_epoch - 1
+        with self.training():
+            for number, batches in enumerate(self._order.epoch()):
+                lr, momentum = self._rate(self._done)
+                set_rate(self._optimizer, lr, momentum)
+                self.gradients(batches)
+                if number < last:
+                    self.apply()
+                else:
+                    grad_norm, ratio = self._measured_apply()
+                self._done += 1
+        return Update(lr=lr, grad_norm=grad_norm, update_ratio=ratio)
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Inside, the model is in train mode and torch draws from the trial's own random stream."""
+        self.model.train()
+        with self._random.active():
+            yield
+
+    def gradients(self, batches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Gradients of the mean loss over the batches, in `.grad`; the mean loss, detached.
+
+        batches  index tensors (batch,) into the train split.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        train, total = self.data.train, torch.zeros((), device=self.data.device)
+        for indices in batches:
+            outputs = self.model(train.features.index_select(0, indices))
+            loss = self._loss(outputs, train.targets.index_select(0, indices)) / len(batches)
+            loss.backward()
+            total = total + loss.detach()
+        return total
+
+    def apply(self) -> None:
+        """One optimizer update from the gradients, after penalties and clipping."""
+        add_penalty_gradients(self._penalized, self.config.regularize)
+        clip_gradients(self.parameters, self.config.regularize)
+        self._optimizer.step()
+
+    def set_lr(self, lr: float) -> None:
+        """Overrule the schedule until the next `run_epoch`."""
+        set_rate(self._optimizer, lr)
+
+    def update_batches(self) -> BatchOrder:
+        """The trial's own order of batches; asking it for an epoch advances it."""
+        return self._order
+
+    def measure_train(self) -> tuple[Measured, float | None]:
+        """Loss and error on the train split in eval mode, and the share of dead rectifier units."""
+        with self._dead_units.watching():
+            measured = self.measure(self._measured_train)
+        return measured, self._dead_units.share()
+
+    def measure(self, split: Tensors) -> Measured:
+        """Loss (without penalties and label smoothing) and error on a split, in eval mode."""
+        return measure(self.model, split, loss=self._plain_loss, task=self.data.task)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """A copy of all parameters and buffers."""
+        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def load(self, weights: dict[str, torch.Tensor]) -> None:
+        """Take back what `weights` gave."""
+        self.model.load_state_dict(weights)
+
+    def parameter_count(self) -> int:
+        """Trainable values."""
+        return sum(weight.numel() for weight in self.parameters)
+
+    def _rate(self, update: int) -> tuple[float, float | None]:
+        schedule = self.config.schedule
+        factor = lr_factor(
+            schedule, update, updates=self.updates, updates_per_epoch=self.updates_per_epoch
+        )
+        return self.config.optim.lr * factor, momentum_at(schedule, update, updates=self.updates)
+
+    def _measured_apply(self) -> tuple[float, float]:
+        """`apply`, with the gradient's norm before it and ||change|| / ||weights|| of it."""
+        before = [weight.detach().clone() for weight in self.parameters]
+        gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
+        grad_norm = nn.utils.get_total_norm(gradients)
+        self.apply()
+        with torch.no_grad():
+            changes = [w.detach() - old for w, old in zip(self.parameters, before, strict=True)]
+            ratio = nn.utils.get_total_norm(changes) / nn.utils.get_total_norm(before)
+        norm_value, ratio_value = torch.stack([grad_norm, ratio]).tolist()
+        return norm_value, ratio_value
+
+
+def _sample(split: Tensors, examples: int, *, seed: int) -> Tensors:
+    if len(split) <= examples:
+        return split
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(split), generator=generator)[:examples].to(split.features.device)
+    return Tensors(
+        features=split.features.index_select(0, chosen),
+        targets=split.targets.index_select(0, chosen),
+    )

@@ -1,0 +1,113 @@
+"""The looped engine: the trials of a cohort one after another, with torch.optim, for any module."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from dltune.data.device import DeviceData
+from dltune.errors import ModelError
+from dltune.recipe.schema import FactoryConfig
+from dltune.training.engine import Final, Stop
+from dltune.training.history import EpochRecord, Trial, TrialState
+from dltune.training.learner import Learner
+
+Result = TypeVar("Result")
+
+
+class LoopedEngine:
+    """Gives each living trial one epoch in turn.
+
+    trials  with distinct numbers; they may differ in anything.
+    data    on the device to train on.
+    folder  where relative references of the recipe are looked up.
+    """
+
+    def __init__(self, trials: Sequence[Trial], data: DeviceData, *, folder: Path) -> None:
+        self._data = data
+        self._folder = folder
+        self._alive = {trial.number: trial for trial in trials}
+        self._learners: dict[int, Learner] = {}
+        self._best: dict[int, dict[str, torch.Tensor]] = {}
+        self._epochs = dict.fromkeys(self._alive, 0)
+
+    def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
+        """One more epoch of every living trial; a trial that cannot go on gives a Stop."""
+        return {
+            number: guarded(trial, lambda trial=trial: self._epoch_of(trial))  # type: ignore[misc]
+            for number, trial in self._alive.items()
+        }
+
+    def keep_best(self, trial: int) -> None:
+        """Remember the trial's present weights as its best."""
+        self._best[trial] = self._learners[trial].weights()
+
+    def drop(self, trial: int) -> None:
+        """The trial trains no further."""
+        del self._alive[trial]
+
+    def finish(self, trial: int) -> Final:
+        """Measure a dropped trial with its best weights."""
+        learner, weights = self._learners[trial], self._best[trial]
+        learner.load(weights)
+        data = self._data
+        return Final(
+            test=None if data.test is None else learner.measure(data.test),
+            train_dev=None if data.train_dev is None else learner.measure(data.train_dev),
+            weights={name: value.cpu() for name, value in weights.items()},
+        )
+
+    def parameters(self, trial: int) -> int:
+        """The trial's number of trainable values; 0 if its model could not be built."""
+        return self._learners[trial].parameter_count() if trial in self._learners else 0
+
+    def _epoch_of(self, trial: Trial) -> EpochRecord:
+        start = time.perf_counter()
+        if trial.number not in self._learners:
+            self._learners[trial.number] = Learner(
+                trial.config, seed=trial.seed, data=self._data, folder=self._folder
+            )
+        learner = self._learners[trial.number]
+        update = learner.run_epoch()
+        train, dead_units = learner.measure_train()
+        dev = learner.measure(self._data.dev)
+        self._epochs[trial.number] += 1
+        return EpochRecord(
+            trial=trial.number,
+            epoch=self._epochs[trial.number],
+            lr=update.lr,
+            train_loss=train.loss,
+            train_error=train.error,
+            dev_loss=dev.loss,
+            dev_error=dev.error,
+            grad_norm=update.grad_norm,
+            update_ratio=update.update_ratio,
+            dead_units=dead_units,
+            seconds=time.perf_counter() - start,
+        )
+
+
+def guarded(trial: Trial, action: Callable[[], Result]) -> Result | Stop:
+    """Run an action of one trial; what can go wrong in a trial becomes a Stop.
+
+    Caught by name: memory that ran out, a model that does not fit, and whatever a user's own model
+    raises. Anything else is a bug in this program and passes through.
+    """
+    try:
+        return action()
+    except ModelError as error:
+        return Stop(state=TrialState.FAILED, reason=f"model: {error.found}")
+    except (torch.OutOfMemoryError, MemoryError):
+        return Stop(state=TrialState.FAILED, reason="out of memory")
+    except Exception as error:
+        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+            return Stop(state=TrialState.FAILED, reason="out of memory")
+        if isinstance(trial.config.model, FactoryConfig):
+            first_line = str(error).partition("\n")[0]
+            reason = f"user model: {type(error).__name__}: {first_line}"
+            return Stop(state=TrialState.FAILED, reason=reason)
+        raise

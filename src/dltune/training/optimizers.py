@@ -1,0 +1,74 @@
+"""torch's optimizers by their recipe name, in the fastest form the device has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from dltune.recipe.schema import OptimConfig
+
+# The three differ in their settings only: torch has one class for them.
+CLASSES: dict[str, type[torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "momentum": torch.optim.SGD,
+    "nesterov": torch.optim.SGD,
+    "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
+    "adadelta": torch.optim.Adadelta,
+    "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
+    "nadam": torch.optim.NAdam,
+    "adamw": torch.optim.AdamW,
+}
+
+# One kernel for all parameters (torch 2.13 has them on the CPU and CUDA for these; Adagrad's is on
+# the CPU only).
+FUSED = {
+    torch.optim.SGD: ("cpu", "cuda", "mps"),
+    torch.optim.Adam: ("cpu", "cuda", "mps"),
+    torch.optim.AdamW: ("cpu", "cuda", "mps"),
+    torch.optim.Adagrad: ("cpu",),
+}
+
+
+def build_optimizer(
+    optim: OptimConfig, parameters: Iterable[torch.nn.Parameter], *, device: torch.device
+) -> torch.optim.Optimizer:
+    """A torch optimizer with the config's hyperparameters, fused if possible, else foreach.
+
+    optim       the config's [optim]; every value goes to torch under torch's name.
+    parameters  of one model, already on `device`.
+
+    >>> from dltune.recipe.schema import AdamConfig
+    >>> optimizer = build_optimizer(
+    ...     AdamConfig(lr=0.01), [torch.nn.Parameter(torch.ones(2))], device=torch.device("cpu")
+    ... )
+    >>> optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["fused"]
+    (0.01, True)
+    """
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list | tuple) else value
+        for key, value in optim.model_dump(exclude={"name"}).items()
+    }
+    if optim.name == "nesterov":
+        settings["nesterov"] = True
+    kind = CLASSES[optim.name]
+    if device.type in FUSED.get(kind, ()):
+        settings["fused"] = True
+    else:
+        settings["foreach"] = True
+    return kind(list(parameters), **settings)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float, momentum: float | None = None) -> None:
+    """Give every parameter group this learning rate and, if stated, this momentum or first beta."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        if momentum is None:
+            continue
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        elif group.get("momentum"):
+            group["momentum"] = momentum

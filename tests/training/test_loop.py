@@ -1,0 +1,187 @@
+"""The loop over a cohort: determinism, best weights, early stopping, what goes wrong in a trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dltune.data.device import DeviceData
+from dltune.errors import TrainingError
+from dltune.training.history import EpochRecord, Trial, TrialState
+from dltune.training.loop import TrialOutcome, train_cohort
+from tests.training.configs import make_config
+
+SMALL = {"model": {"hidden": [16], "dropout": 0.2}, "train": {"epochs": 4, "batch_size": 32}}
+
+
+def trial(number: int, **sections: dict[str, Any]) -> Trial:
+    return Trial(number=number, config=make_config(**(SMALL | sections)), seed=100 + number)
+
+
+def run(
+    trials: Sequence[Trial], data: DeviceData, folder: Path = Path()
+) -> tuple[list[list[EpochRecord]], list[TrialOutcome]]:
+    generator, epochs = train_cohort(trials, data, folder=folder), []
+    while True:
+        try:
+            epochs.append(next(generator))
+        except StopIteration as stop:
+            return epochs, stop.value
+
+
+def without_seconds(outcome: TrialOutcome) -> dict[str, Any]:
+    fields = dataclasses.asdict(outcome.result)
+    del fields["seconds"]
+    for record in fields["history"]:
+        del record["seconds"]
+    return fields
+
+
+def test_same_numbers_twice(digits: DeviceData) -> None:
+    trials = [trial(0), trial(1)]
+    first, second = run(trials, digits)[1], run(trials, digits)[1]
+    assert [without_seconds(o) for o in first] == [without_seconds(o) for o in second]
+    for one, other in zip(first, second, strict=True):
+        assert all(torch.equal(one.weights[k], other.weights[k]) for k in one.weights)
+
+
+def test_neighbours_make_no_difference(wine: DeviceData) -> None:
+    alone = [without_seconds(run([trial(n)], wine)[1][0]) for n in range(3)]
+    together = [without_seconds(o) for o in run([trial(2), trial(0), trial(1)], wine)[1]]
+    assert together == [alone[2], alone[0], alone[1]]
+
+
+def test_records_come_epoch_by_epoch(wine: DeviceData) -> None:
+    epochs, outcomes = run([trial(0), trial(1, train={"epochs": 2})], wine)
+    assert [[(r.trial, r.epoch) for r in records] for records in epochs] == [
+        [(0, 1), (1, 1)],
+        [(0, 2), (1, 2)],
+        [(0, 3)],
+        [(0, 4)],
+    ]
+    assert [o.result.epochs for o in outcomes] == [4, 2]
+    assert outcomes[0].result.history == tuple(
+        r for records in epochs for r in records if r.trial == 0
+    )
+
+
+def test_best_epoch_is_the_smallest_objective_and_its_weights_come_back(wine: DeviceData) -> None:
+    config = {"objective": {"metric": "dev_loss"}, "optim": {"name": "sgd", "lr": 2.0}}
+    _, [outcome] = run([trial(0, train={"epochs": 12, "batch_size": 8}, **config)], wine)
+    result = outcome.result
+    losses = [record.dev_loss for record in result.history]
+    assert result.best_epoch == 1 + losses.index(min(losses))
+    assert result.objective == result.dev_loss == min(losses)
+    assert result.best_epoch < result.epochs  # such a rate is too wild to end on its best epoch
+    from dltune.training.learner import Learner
+
+    learner = Learner(trial(0, **config).config, seed=0, data=wine, folder=Path())
+    learner.load(outcome.weights)
+    assert learner.measure(wine.dev).loss == result.dev_loss
+    assert wine.test is not None
+    assert learner.measure(wine.test).error == result.test_error
+
+
+def test_early_stopping_waits_for_its_patience(wine: DeviceData) -> None:
+    # A rate so small that nothing changes the error: the first epoch stays the best.
+    _, [outcome] = run(
+        [
+            trial(
+                0,
+                optim={"name": "sgd", "lr": 1e-12},
+                regularize={"early_stop": 3},
+                train={"epochs": 50},
+            )
+        ],
+        wine,
+    )
+    assert outcome.result.best_epoch == 1
+    assert outcome.result.epochs == 4
+    assert outcome.result.state is TrialState.COMPLETE
+
+
+def test_divergence_is_a_result_and_leaves_the_neighbour_alone(wine: DeviceData) -> None:
+    wild = trial(0, optim={"name": "sgd", "lr": 1e30}, model={"hidden": [16]})
+    outcomes = run([wild, trial(1)], wine)[1]
+    assert outcomes[0].result.state is TrialState.DIVERGED
+    assert outcomes[0].result.reason == "non-finite loss in epoch 1"
+    assert outcomes[0].result.objective is None
+    assert outcomes[0].weights == {}
+    assert without_seconds(outcomes[1]) == without_seconds(run([trial(1)], wine)[1][0])
+
+
+def test_a_model_that_does_not_fit_is_a_failed_trial(digits: DeviceData) -> None:
+    small = trial(0, model={"name": "cnn", "filters": [4, 4, 4, 4]}, train={"epochs": 1})
+    _, [outcome, good] = run([small, trial(1, train={"epochs": 1})], digits)
+    assert outcome.result.state is TrialState.FAILED
+    assert outcome.result.reason.startswith("model: model: pooling 4 does not fit")
+    assert outcome.result.parameters == 0
+    assert good.result.state is TrialState.COMPLETE
+
+
+USER_MODEL = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.layer = nn.Linear(13, outputs)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.training and self.calls > 3:
+            raise {error}
+        return self.layer(x)
+
+def build(inputs, outputs):
+    return Net(outputs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("ValueError('no more\\nthan three')", "user model: ValueError: no more"),
+        ("MemoryError()", "out of memory"),
+        ("torch.OutOfMemoryError('CUDA out of memory')", "out of memory"),
+        (
+            'RuntimeError("DefaultCPUAllocator: can\'t allocate memory")',
+            "out of memory",
+        ),
+    ],
+)
+def test_what_a_user_model_raises_is_a_failed_trial(
+    wine: DeviceData, tmp_path: Path, error: str, reason: str
+) -> None:
+    (tmp_path / "net.py").write_text(USER_MODEL.replace("{error}", error))
+    _, [outcome] = run([trial(0, model={"factory": "net.py:build"})], wine, tmp_path)
+    assert outcome.result.state is TrialState.FAILED
+    assert outcome.result.reason == reason
+
+
+def test_a_loss_of_the_wrong_task_stops_everything(wine: DeviceData) -> None:
+    with pytest.raises(TrainingError, match="is for regression"):
+        run([trial(0, objective={"loss": "mse"})], wine)
+
+
+def test_regression_learns_more_than_the_mean(diabetes: DeviceData) -> None:
+    config = {"model": {"hidden": [16]}, "optim": {"name": "adam", "lr": 0.01}}
+    _, [outcome] = run([trial(0, train={"epochs": 30, "batch_size": 32}, **config)], diabetes)
+    assert outcome.result.dev_error is not None
+    assert outcome.result.dev_error < 0.8
+    assert outcome.result.test_error is not None
+
+
+def test_classification_learns(digits: DeviceData) -> None:
+    _, [outcome] = run([trial(0, optim={"name": "adam", "lr": 0.01})], digits)
+    assert outcome.result.dev_error is not None
+    assert outcome.result.dev_error < 0.1
+    assert outcome.result.history[-1].train_loss < outcome.result.history[0].train_loss
+    assert outcome.result.parameters == 64 * 16 + 16 + 16 * 10 + 10

@@ -1,0 +1,136 @@
+"""Every optimizer of the recipe against torch's own class, written out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from dltune.recipe.schema import OptimConfig
+from dltune.training.optimizers import CLASSES, build_optimizer, set_rate
+
+CPU = torch.device("cpu")
+optim = torch.optim
+
+# The recipe's table, and the same optimizer as a torch user would write it (plain for-loop form).
+CASES: dict[str, tuple[dict[str, object], Callable[..., torch.optim.Optimizer]]] = {
+    "sgd": (
+        {"weight_decay": 0.1},
+        lambda p: optim.SGD(p, lr=0.05, weight_decay=0.1, foreach=False),
+    ),
+    "momentum": (
+        {"momentum": 0.8, "dampening": 0.2},
+        lambda p: optim.SGD(p, lr=0.05, momentum=0.8, dampening=0.2, foreach=False),
+    ),
+    "nesterov": (
+        {"momentum": 0.7},
+        lambda p: optim.SGD(p, lr=0.05, momentum=0.7, nesterov=True, foreach=False),
+    ),
+    "adagrad": (
+        {"lr_decay": 0.1, "initial_accumulator_value": 0.2, "eps": 1e-6},
+        lambda p: optim.Adagrad(
+            p, lr=0.05, lr_decay=0.1, initial_accumulator_value=0.2, eps=1e-6, foreach=False
+        ),
+    ),
+    "rmsprop": (
+        {"alpha": 0.9, "momentum": 0.5, "centered": True, "eps": 1e-5},
+        lambda p: optim.RMSprop(
+            p, lr=0.05, alpha=0.9, momentum=0.5, centered=True, eps=1e-5, foreach=False
+        ),
+    ),
+    "adadelta": (
+        {"rho": 0.8, "eps": 1e-4},
+        lambda p: optim.Adadelta(p, lr=0.05, rho=0.8, eps=1e-4, foreach=False),
+    ),
+    "adam": (
+        {"betas": [0.8, 0.95], "eps": 1e-6, "amsgrad": True, "weight_decay": 0.01},
+        lambda p: optim.Adam(
+            p, lr=0.05, betas=(0.8, 0.95), eps=1e-6, amsgrad=True, weight_decay=0.01, foreach=False
+        ),
+    ),
+    "adamax": (
+        {"betas": [0.8, 0.95]},
+        lambda p: optim.Adamax(p, lr=0.05, betas=(0.8, 0.95), foreach=False),
+    ),
+    "nadam": (
+        {"momentum_decay": 0.01},
+        lambda p: optim.NAdam(p, lr=0.05, momentum_decay=0.01, foreach=False),
+    ),
+    "adamw": (
+        {"weight_decay": 0.3},
+        lambda p: optim.AdamW(p, lr=0.05, weight_decay=0.3, foreach=False),
+    ),
+}
+
+
+def build(name: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    table = {"name": name, "lr": 0.05, **CASES[name][0]}
+    return build_optimizer(TypeAdapter(OptimConfig).validate_python(table), parameters, device=CPU)
+
+
+def fresh() -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64))
+        for shape in [(4, 3), (4,)]
+    ]
+
+
+def descend(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> None:
+    for _ in range(30):
+        optimizer.zero_grad()
+        sum((w.square() * 0.5 + w.sin()).sum() for w in parameters).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_thirty_updates_equal_torch(name: str) -> None:
+    ours, theirs = fresh(), fresh()
+    descend(build(name, ours), ours)
+    descend(CASES[name][1](theirs), theirs)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-12)
+
+
+def test_every_optimizer_of_the_recipe_is_here() -> None:
+    assert set(CASES) == set(CLASSES)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_default_hyperparameters_are_torchs(name: str) -> None:
+    ours = build_optimizer(
+        TypeAdapter(OptimConfig).validate_python({"name": name}), fresh(), device=CPU
+    )
+    theirs = CLASSES[name](fresh())
+    own_choice = {"fused", "foreach", "momentum", "nesterov"}  # how it is computed; what it is
+    for key in set(ours.defaults) - own_choice | ({"momentum"} if name == "rmsprop" else set()):
+        assert ours.defaults[key] == theirs.defaults[key], key
+
+
+def test_set_rate_reaches_betas_and_momentum() -> None:
+    adam, momentum, sgd = build("adam", fresh()), build("momentum", fresh()), build("sgd", fresh())
+    for optimizer in (adam, momentum, sgd):
+        set_rate(optimizer, 0.7, 0.9)
+        assert optimizer.param_groups[0]["lr"] == 0.7
+    assert adam.param_groups[0]["betas"] == (0.9, 0.95)
+    assert momentum.param_groups[0]["momentum"] == 0.9
+    assert sgd.param_groups[0]["momentum"] == 0  # plain descent stays plain
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_thirty_updates_equal_torch_on_cuda(name: str) -> None:
+    device = torch.device("cuda")
+    ours = [torch.nn.Parameter(w.detach().to(device)) for w in fresh()]
+    theirs = fresh()
+    table = {"name": name, "lr": 0.05, **CASES[name][0]}
+    optimizer = build_optimizer(
+        TypeAdapter(OptimConfig).validate_python(table), ours, device=device
+    )
+    descend(optimizer, ours)
+    descend(CASES[name][1](theirs), theirs)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.cpu(), other, rtol=1e-7, atol=1e-9)
