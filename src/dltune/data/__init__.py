@@ -1,1 +1,1 @@
-"""From a source to splits in memory: reading, checking, splitting, and transforms fitted on train only."""
+"""From a source to splits in memory: read, checked, split, and scaled by the training set only."""

@@ -1,0 +1,158 @@
+"""What a source gives: columns or an array with the targets, before anything is fitted."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dltune.data.dataset import Task
+
+MISSING_CODE = -1
+"""The code of a cell of a text column that is empty."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NumericColumn:
+    """A column of numbers, float32 for features and float64 for targets; NaN where missing."""
+
+    name: str
+    values: NDArray[np.floating[Any]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextColumn:
+    """A column of categories: four bytes a row, whatever the length of the texts.
+
+    codes       int32 (rows,), an index into `categories`; MISSING_CODE where the cell is empty.
+    categories  the distinct texts, in their final order.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    categories: tuple[str, ...]
+
+
+Column = NumericColumn | TextColumn
+
+
+class Places(Protocol):
+    """Says where a row is, in the words of its source."""
+
+    def of(self, rows: Sequence[int]) -> list[str]:
+        """The places of rows (counted from 0), such as "line 2" for row 0 of a CSV file."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowPlaces:
+    """Rows counted from 1, within a split where the source gives splits.
+
+    starts  the first row of every given split, ascending; empty if nothing is given.
+
+    >>> RowPlaces().of([0, 41])
+    ['row 1', 'row 42']
+    >>> RowPlaces(starts={"train": 0, "dev": 40}).of([41])
+    ['row 2 of dev']
+    """
+
+    starts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def of(self, rows: Sequence[int]) -> list[str]:
+        if not self.starts:
+            return [f"row {row + 1:,}" for row in rows]
+        names, firsts = list(self.starts), list(self.starts.values())
+        places = []
+        for row in rows:
+            split = bisect.bisect_right(firsts, row) - 1
+            places.append(f"row {row - firsts[split] + 1:,} of {names[split]}")
+        return places
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RawData:
+    """The contents of a source.
+
+    name      short name, for notes.
+    origin    what the user typed, the beginning of every error.
+    features  columns, or one array (rows, ...) of numbers.
+    targets   one column; several for a regression with several outputs.
+    task      what the source itself knows of the task, or None.
+    given     rows of the splits that the source brings; None if it brings none.
+    forced    columns that the user calls categorical, exempt from the checks of categories.
+    """
+
+    name: str
+    origin: str
+    features: tuple[Column, ...] | NDArray[Any]
+    targets: tuple[Column, ...]
+    places: Places = dataclasses.field(default_factory=RowPlaces)
+    task: Task | None = None
+    given: Mapping[str, NDArray[np.int64]] | None = None
+    forced: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Number of examples, of all splits together."""
+        return column_length(self.targets[0])
+
+
+def column_length(column: Column) -> int:
+    """Number of rows of a column of either kind."""
+    return len(column.values if isinstance(column, NumericColumn) else column.codes)
+
+
+def text_column(name: str, codes: NDArray[Any], texts: Sequence[str]) -> TextColumn:
+    """A text column whose categories are sorted: by value if all are numbers, else by text.
+
+    codes  (rows,), indices into `texts`, MISSING_CODE where missing.
+
+    >>> column = text_column("rooms", np.array([0, 1, 2, 1]), ["10", "9", "2"])
+    >>> column.categories, column.codes.tolist()
+    (('2', '9', '10'), [2, 1, 0, 1])
+    """
+    order = sort_categories(texts)
+    # One slot more, at the end, so that MISSING_CODE maps to itself.
+    new_code = np.full(len(texts) + 1, MISSING_CODE, dtype=np.int32)
+    position = {text: index for index, text in enumerate(order)}
+    new_code[: len(texts)] = [position[text] for text in texts]
+    return TextColumn(name=name, codes=new_code[codes], categories=tuple(order))
+
+
+def sort_categories(texts: Iterable[str]) -> list[str]:
+    """The distinct texts, by value if all of them are finite numbers, else alphabetically."""
+    distinct = sorted(set(texts))
+    try:
+        numbers = {text: float(text) for text in distinct}
+    except ValueError:
+        return distinct
+    if not all(np.isfinite(number) for number in numbers.values()):
+        return distinct
+    return sorted(distinct, key=lambda text: (numbers[text], text))
+
+
+def text_from_numbers(name: str, values: NDArray[Any]) -> TextColumn:
+    """A column of numbers read as categories, in the order of the numbers; NaN is missing.
+
+    >>> text_from_numbers("floor", np.array([10.0, 2.0, np.nan])).categories
+    ('2', '10')
+    """
+    distinct, codes = np.unique(values, return_inverse=True)
+    codes[np.isnan(values)] = MISSING_CODE
+    texts = tuple(number_text(number) for number in distinct if not np.isnan(number))
+    return TextColumn(name=name, codes=codes.astype(np.int32), categories=texts)
+
+
+def number_text(number: float) -> str:
+    """A number as a category's name: whole numbers without a point.
+
+    >>> number_text(3.0), number_text(0.5)
+    ('3', '0.5')
+    """
+    value = float(number)
+    return str(int(value)) if value.is_integer() else repr(value)

@@ -1,0 +1,60 @@
+"""What the text of a cell means: a number, nothing, a date, or a word."""
+
+from __future__ import annotations
+
+import re
+
+NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.IGNORECASE)
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")
+
+DATE_OR_TIME = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}(?:[T ].*)?"  # 2024-05-31, 2024-05-31T08:00
+    r"|\d{1,4}[./]\d{1,2}[./]\d{1,4}(?: .*)?"  # 31.05.2024, 5/31/24, 2024/05/31
+    r"|\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"  # 08:00, 08:00:00.5
+)
+
+MISSING = frozenset({"", "nan", "null", "n/a", "#n/a"})
+"""What stands for a missing value in any column, in small letters: what pandas, R, SQL and
+spreadsheets write. Not "na" and "none": columns of words use them as words (no garage)."""
+
+MISSING_NUMBER = MISSING | {"na", "none", "?", "-", "."}
+"""What stands for a missing value where numbers are expected."""
+
+
+def number_in(text: str) -> float | None:
+    """The number a cell holds, or None. Blanks around it are allowed; 1_000 and 0x10 are not.
+
+    >>> number_in(" -1.5e3 "), number_in("12,5"), number_in("")
+    (-1500.0, None, None)
+    """
+    stripped = text.strip()
+    return float(stripped) if NUMBER.fullmatch(stripped) else None
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell of any column means that there is no value.
+
+    >>> is_missing(" "), is_missing("NaN"), is_missing("none")
+    (True, True, False)
+    """
+    return text.strip().lower() in MISSING
+
+
+def is_missing_number(text: str) -> bool:
+    """Whether a cell that is no number means that there is none, such as "n/a" or "-"."""
+    return text.strip().lower() in MISSING_NUMBER
+
+
+def is_date_or_time(text: str) -> bool:
+    """Whether a text looks like a date or a time of day.
+
+    >>> is_date_or_time("2024-05-31"), is_date_or_time("08:15"), is_date_or_time("3.5")
+    (True, True, False)
+    """
+    return DATE_OR_TIME.fullmatch(text) is not None
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Whether a text is a number with a comma for its decimal point, such as "12,5"."""
+    return DECIMAL_COMMA.fullmatch(text.strip()) is not None

@@ -1,0 +1,271 @@
+"""Arrays and frames in memory, as NPZ files and Python functions give them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dltune.data.raw import (
+    Column,
+    NumericColumn,
+    RawData,
+    RowPlaces,
+    TextColumn,
+    text_column,
+)
+from dltune.data.selection import refuse_target, select_columns
+from dltune.data.sources.arrow_columns import column_from_arrow
+from dltune.errors import DataError, closest
+from dltune.recipe.schema import DataConfig
+
+SPLITS = ("train", "dev", "test", "train-dev")
+
+ALIASES = {
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "train_dev": "train-dev",
+    "training": "train",
+    "testing": "test",
+}
+
+WHOLE = "all"
+"""The one part of data that comes without splits."""
+
+
+def split_name(name: str, *, origin: str) -> str:
+    """The name of a split as dltune spells it; raises DataError for a name that is none.
+
+    >>> split_name("validation", origin="data.npz")
+    'dev'
+    """
+    known = ALIASES.get(name, name)
+    if known not in SPLITS:
+        near = closest(name, [*SPLITS, *ALIASES])
+        raise DataError(
+            f"{origin}: unknown split {name!r}" + (f"; did you mean {near!r}?" if near else ""),
+            hint=f"Name the splits {', '.join(SPLITS)}; only train must be there.",
+        )
+    return known
+
+
+def raw_from_pairs(
+    pairs: Mapping[str, tuple[Any, Any]], config: DataConfig, *, name: str, notes: tuple[str, ...]
+) -> RawData:
+    """One `RawData` of the pairs (X, y) of every split, laid end to end.
+
+    pairs  by split as in SPLITS, or the single key WHOLE. X is an array (n, ...) or a pandas frame,
+           y an array (n,), (n, outputs), a series or a frame.
+
+    Raises DataError if lengths, shapes or columns do not fit together.
+    """
+    origin = config.source
+    refuse_target(config, origin)
+    for split, (features, targets) in pairs.items():
+        _check_lengths(features, targets, _part(origin, split))
+    if "train" not in pairs and WHOLE not in pairs:
+        raise DataError(
+            f"{origin}: gives the splits {', '.join(pairs)} but no train",
+            hint="Add a set of that name; splits that are missing are cut from it.",
+        )
+    parts = list(pairs)
+    sizes = [len(targets) for _, targets in pairs.values()]
+    starts = [0, *itertools.accumulate(sizes)]
+    given = {part: np.arange(starts[index], starts[index + 1]) for index, part in enumerate(parts)}
+    is_whole = parts == [WHOLE]
+    features = _features([features for features, _ in pairs.values()], parts, config)
+    return RawData(
+        name=name,
+        origin=origin,
+        features=features,
+        targets=_targets([targets for _, targets in pairs.values()], config),
+        places=RowPlaces()
+        if is_whole
+        else RowPlaces(starts=dict(zip(parts, starts, strict=False))),
+        given=None if is_whole else given,
+        forced=frozenset(config.categorical),
+        notes=notes,
+    )
+
+
+def to_array(value: Any, what: str) -> NDArray[Any]:
+    """A value as a NumPy array; tensors are read without importing torch.
+
+    Raises DataError for what NumPy cannot read, such as lists of unequal length.
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"{what}: cannot be read as an array: {error}",
+            hint="Give a NumPy array, such as tensor.detach().cpu().numpy().",
+        ) from error
+
+
+def _features(
+    values: list[Any], parts: list[str], config: DataConfig
+) -> tuple[Column, ...] | NDArray[Any]:
+    origin = config.source
+    if _is_frame(values[0]):
+        return _frame_columns(values, parts, config)
+    if config.drop or config.categorical:
+        raise DataError(
+            f"{origin}: X is an array without column names, so data.drop and data.categorical have "
+            "nothing to name",
+            hint="Take these keys out of the recipe, or give X as a pandas frame.",
+        )
+    arrays = [
+        to_array(value, f"{_part(origin, part)}, X")
+        for value, part in zip(values, parts, strict=True)
+    ]
+    for array, part in zip(arrays, parts, strict=True):
+        _check_features(array, f"{_part(origin, part)}, X")
+        if array.shape[1:] != arrays[0].shape[1:]:
+            raise DataError(
+                f"{origin}: X of {part} has examples of shape {array.shape[1:]}, but X of "
+                f"{parts[0]} of shape {arrays[0].shape[1:]}",
+                hint="Give all splits the same shape beside the number of examples.",
+            )
+    joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the checks report
+        return joined.astype(np.float32, copy=False)
+
+
+def _check_features(array: NDArray[Any], what: str) -> None:
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{what}: holds values of type {array.dtype}, not numbers",
+            hint="Give numbers, or a pandas frame, whose text columns become categories.",
+        )
+    if array.ndim < 2:
+        raise DataError(
+            f"{what}: has shape {array.shape}; it must be (examples, columns) or "
+            "(examples, channels, height, width)",
+            hint="For a single column: X.reshape(-1, 1).",
+        )
+    if 0 in array.shape[1:]:
+        raise DataError(
+            f"{what}: has shape {array.shape}: its examples hold no numbers",
+            hint="Give at least one column.",
+        )
+
+
+def _frame_columns(frames: list[Any], parts: list[str], config: DataConfig) -> tuple[Column, ...]:
+    import pandas as pd
+    import pyarrow as pa
+
+    origin = config.source
+    for frame, part in zip(frames, parts, strict=True):
+        if not _is_frame(frame) or list(frame.columns) != list(frames[0].columns):
+            raise DataError(
+                f"{origin}: X of {part} does not have the columns of X of {parts[0]}",
+                hint="Give all splits frames with the same columns in the same order.",
+            )
+    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    names = [str(name) for name in frame.columns]
+    selection = select_columns(names, config, origin=origin, own_target=True)
+    columns = []
+    for name in selection.features:
+        try:
+            array = pa.chunked_array([pa.array(frame.iloc[:, names.index(name)], from_pandas=True)])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(
+                f"{origin}, column {name!r}: mixes types: {str(error).splitlines()[0]}",
+                hint=f"Make it one type in the function, such as X[{name!r}].astype(str).",
+            ) from error
+        as_text = name in selection.forced
+        columns.append(
+            column_from_arrow(name, array, dtype="float32", as_text=as_text, origin=origin)
+        )
+    return tuple(columns)
+
+
+def _targets(values: list[Any], config: DataConfig) -> tuple[Column, ...]:
+    origin = f"{config.source}, y"
+    arrays = [to_array(value, origin) for value in values]
+    if len({array.shape[1:] for array in arrays}) > 1:
+        raise DataError(
+            f"{origin}: has shapes {', '.join(str(array.shape) for array in arrays)} in the splits",
+            hint="Give all splits the same shape beside the number of examples.",
+        )
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]  # (n, 1) -> (n,)
+    if array.ndim == 1:
+        return (_label_column("y", array, origin),)
+    if array.ndim != 2 or array.dtype.kind not in "iufb" or array.shape[1] == 0:
+        raise DataError(
+            f"{origin}: has shape {array.shape} and type {array.dtype}; it must be (examples,), or "
+            "(examples, outputs) with numbers",
+            hint="Give one label or one row of numbers an example.",
+        )
+    if config.task != "regression" and _is_one_hot(array):
+        raise DataError(
+            f"{origin}: has shape {array.shape} with a single 1 in every row, as one-hot labels "
+            "have; classes must be one number or name an example",
+            hint="Give y.argmax(axis=1), or --set data.task=regression if these are targets.",
+        )
+    table = array.astype(np.float64)
+    return tuple(
+        NumericColumn(name=f"y{output}", values=table[:, output])
+        for output in range(table.shape[1])
+    )
+
+
+def _label_column(name: str, array: NDArray[Any], origin: str) -> Column:
+    if array.dtype.kind in "iuf":
+        return NumericColumn(name=name, values=array.astype(np.float64))
+    if array.dtype.kind == "b":
+        return TextColumn(name=name, codes=array.astype(np.int32), categories=("False", "True"))
+    if array.dtype.kind in "UOT":
+        labels = array.tolist()
+        if all(isinstance(label, int | float) for label in labels):
+            return NumericColumn(name=name, values=np.asarray(labels, dtype=np.float64))
+        wrong = next((i for i, label in enumerate(labels) if not isinstance(label, str)), None)
+        if wrong is None:
+            texts, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
+            return text_column(name, codes, [str(text) for text in texts])
+        raise DataError(
+            f"{origin}[{wrong}]: is {labels[wrong]!r} between texts; labels must be all texts or "
+            "all numbers",
+            hint="Give y as an array of one type, without missing labels.",
+        )
+    raise DataError(
+        f"{origin}: holds values of type {array.dtype}; targets are numbers, booleans or texts",
+        hint="Convert it in the function or before saving it.",
+    )
+
+
+def _is_one_hot(array: NDArray[Any]) -> bool:
+    return bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
+
+
+def _check_lengths(features: Any, targets: Any, what: str) -> None:
+    for value, letter in ((features, "X"), (targets, "y")):
+        if not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
+            raise DataError(
+                f"{what}, {letter}: is of type {type(value).__name__}; it must be an array or a "
+                "frame",
+                hint=f"Give {letter} as a NumPy array with one row an example.",
+            )
+    if len(features) != len(targets):
+        raise DataError(
+            f"{what}: X has {len(features):,} examples, but y has {len(targets):,}",
+            hint="Give one target an example.",
+        )
+    if len(features) == 0:
+        raise DataError(f"{what}: has no examples", hint="Check where its rows were lost.")
+
+
+def _is_frame(value: Any) -> bool:
+    import pandas as pd
+
+    return isinstance(value, pd.DataFrame)
+
+
+def _part(origin: str, part: str) -> str:
+    return origin if part == WHOLE else f"{origin}, {part}"
