@@ -1,0 +1,1 @@
+"""The commands, one a file: parse, call one function, show the result, exit code."""

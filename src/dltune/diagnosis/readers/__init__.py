@@ -1,0 +1,1 @@
+"""Readers of finished trainings, one log format a file."""
