@@ -66,7 +66,7 @@ def test_batch_norm_and_channel_dropout() -> None:
         "BatchNorm2d",
         "ReLU",
         "MaxPool2d",
-        "Dropout2d",
+        "Dropout",
         "Flatten",
         "Linear",
         "BatchNorm1d",

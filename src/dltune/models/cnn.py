@@ -6,6 +6,7 @@ from torch import nn
 
 from dltune.errors import ModelError
 from dltune.models.activations import build_activation
+from dltune.models.dropout import Dropout
 from dltune.models.mlp import dense_layers, dropout_per_layer
 from dltune.recipe.schema import CnnConfig
 
@@ -106,7 +107,7 @@ def _block(model: CnnConfig, channels: int, filters: int, *, dropout: float) -> 
         pool = nn.MaxPool2d if model.pool == "max" else nn.AvgPool2d
         layers.append(pool(model.pool_size))
     if dropout > 0:
-        layers.append(nn.Dropout2d(dropout))
+        layers.append(Dropout(dropout, channels=True))
     return layers
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from dltune.models.activations import build_activation
+from dltune.models.dropout import Dropout
 from dltune.recipe.schema import MlpConfig
 
 
@@ -35,7 +36,7 @@ def dense_layers(
             layers.append(nn.BatchNorm1d(units))
         layers.append(build_activation(activation))
         if dropout > 0:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
         width = units
     return layers
 

@@ -13,7 +13,7 @@ from torch import nn
 from dltune.data.device import DeviceData, Tensors
 from dltune.models.build import build_model
 from dltune.recipe.schema import Config
-from dltune.training.batches import BatchOrder, updates_per_epoch
+from dltune.training.batches import BatchOrder, batch_examples, updates_per_epoch
 from dltune.training.losses import build_loss
 from dltune.training.measure import DeadUnits, Measured, measure
 from dltune.training.optimizers import build_optimizer, set_rate
@@ -25,6 +25,7 @@ from dltune.training.regularizers import (
 )
 from dltune.training.schedules import lr_factor, momentum_at
 from dltune.training.seeds import derive_seed
+from dltune.training.threads import update_flops
 
 # Train loss and error are measured on at most this many examples (or as many as dev has): their
 # standard error is then at most 0.5 / sqrt(20 000) = 0.35 points, far below what a diagnosis asks
@@ -107,7 +108,8 @@ class Learner:
 
         batches  index tensors (batch,) into the train split.
         """
-        self._optimizer.zero_grad(set_to_none=True)
+        for weight in self.parameters:  # zero_grad, without the profiler's hooks around it
+            weight.grad = None
         train, total = self.data.train, torch.zeros((), device=self.data.device)
         for indices in batches:
             outputs = self.model(train.features.index_select(0, indices))
@@ -151,6 +153,11 @@ class Learner:
     def parameter_count(self) -> int:
         """Trainable values."""
         return sum(weight.numel() for weight in self.parameters)
+
+    def update_flops(self) -> int:
+        """What one batch costs, roughly: see `threads`."""
+        batch = batch_examples(self.config.train, len(self.data.train))
+        return update_flops(self.parameter_count(), batch)
 
     def _rate(self, update: int) -> tuple[float, float | None]:
         schedule = self.config.schedule

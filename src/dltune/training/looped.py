@@ -15,6 +15,7 @@ from dltune.recipe.schema import FactoryConfig
 from dltune.training.engine import Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
 from dltune.training.learner import Learner
+from dltune.training.threads import threads_for
 
 Result = TypeVar("Result")
 
@@ -72,9 +73,10 @@ class LoopedEngine:
                 trial.config, seed=trial.seed, data=self._data, folder=self._folder
             )
         learner = self._learners[trial.number]
-        update = learner.run_epoch()
-        train, dead_units = learner.measure_train()
-        dev = learner.measure(self._data.dev)
+        with threads_for(learner.update_flops()):
+            update = learner.run_epoch()
+            train, dead_units = learner.measure_train()
+            dev = learner.measure(self._data.dev)
         self._epochs[trial.number] += 1
         return EpochRecord(
             trial=trial.number,
