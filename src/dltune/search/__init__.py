@@ -1,0 +1,1 @@
+"""Hyperparameter search: strategies propose, an executor trains, one writer keeps it."""

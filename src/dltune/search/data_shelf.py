@@ -1,0 +1,70 @@
+"""The data sets of a study: loaded once for each different `[data]` section, and kept at hand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from dltune.data.dataset import Dataset
+from dltune.recipe.schema import DataConfig
+from dltune.search.records import SPLITS
+
+if TYPE_CHECKING:
+    from dltune.data.device import DeviceData
+
+# Data sets kept in memory. One is the rule; a search over, say, three ways to normalise needs
+# three.
+KEPT = 4
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class DataShelf:
+    """Loads data sets and moves them to devices; the newest few stay.
+
+    folder   where relative file references are looked up.
+    dataset  use this one for every trial instead of loading what the recipe names.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset | None = None) -> None:
+        self._folder = folder
+        self._given = dataset
+        self._loaded: OrderedDict[str, Dataset] = OrderedDict()
+        self._moved: OrderedDict[tuple[str, str], DeviceData] = OrderedDict()
+
+    def dataset(self, config: DataConfig) -> Dataset:
+        """The data set of a `[data]` section; DataError if it cannot be loaded."""
+        if self._given is not None:
+            return self._given
+        key = config.model_dump_json()
+        if key not in self._loaded:
+            from dltune.data.load import load_data
+
+            self._loaded[key] = load_data(config, folder=self._folder)
+        return _newest(self._loaded, key)
+
+    def on_device(self, config: DataConfig, device_name: str) -> DeviceData:
+        """The same on a device, "auto" included."""
+        from dltune.data.device import resolve_device, to_device
+
+        key = (config.model_dump_json(), device_name)
+        if key not in self._moved:
+            self._moved[key] = to_device(self.dataset(config), resolve_device(device_name))
+        return _newest(self._moved, key)
+
+
+def examples_of(dataset: Dataset) -> dict[str, int | None]:
+    """The number of examples in each split; None for a split that is not there."""
+    splits = {name: getattr(dataset, name) for name in SPLITS}
+    return {name: None if split is None else len(split) for name, split in splits.items()}
+
+
+def _newest(kept: OrderedDict[Key, Value], key: Key) -> Value:
+    """Mark an entry as used last, and let go of those used longest ago."""
+    kept.move_to_end(key)
+    while len(kept) > KEPT:
+        kept.popitem(last=False)
+    return kept[key]

@@ -1,0 +1,1 @@
+"""Where trials are trained; `protocol.py` is the contract."""

@@ -1,0 +1,175 @@
+"""A search from start to end: what the command calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dltune import __version__
+from dltune.data.dataset import Dataset
+from dltune.errors import RecipeError, UsageError
+from dltune.recipe.files import relocate
+from dltune.recipe.recipe import Recipe
+from dltune.recipe.schema import Config
+from dltune.search.data_shelf import DataShelf, examples_of
+from dltune.search.events import StudyEnd, StudyEvent
+from dltune.search.executors.this_machine import InProcess
+from dltune.search.records import StudyMeta
+from dltune.search.resume import check_same_options, check_same_recipe
+from dltune.search.store import RunFolder, check_free
+from dltune.search.strategies.base import Strategy
+from dltune.search.strategies.random import proposal_generator
+from dltune.search.strategies.registry import build_strategy
+from dltune.search.study_loop import StudyLoop, observations
+
+DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
+DEFAULT_SEED = 0
+
+# Draws until one makes a valid config, before the space counts as broken altogether.
+CONFIG_TRIES = 20
+
+
+def run_study(
+    recipe: Recipe | None,
+    *,
+    path: Path,
+    strategy: str | None = None,
+    trials: int | None = None,
+    seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    on_event: Callable[[StudyEvent], None] = lambda event: None,
+) -> StudyEnd:
+    """Search the space of a recipe, writing the run folder `path`.
+
+    recipe    with at least one range; None only with `resume`: as stored.
+    path      of the run folder, as `new_run_path` gives it.
+    strategy  "random" (the default), "grid" or "evolution".
+    trials    how many in all, at least 1; None: the whole grid, or as before with `resume`.
+    seed      of the study, 0 when absent; proposals and trial seeds derive from it.
+    options   of the strategy; those that are None count as absent.
+    resume    go on with the study in `path`. What is given must be what it was started with;
+              `trials` may be more.
+    dataset   trains on this instead of loading what the recipe names.
+    on_event  called with every event, in this thread; Ctrl-C is held back while it runs.
+
+    Ctrl-C is an ending, not an exception, once the first event has come.
+
+    Raises UsageError for options that make no sense, RunFolderError if the folder is taken, or is
+    not what is to be resumed, DataError if the data cannot be loaded.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    _check_trials(trials)
+    if resume:
+        folder, searcher = _reopen(recipe, path, strategy, trials, seed, given)
+        shelf = DataShelf(path, dataset)
+    else:
+        if recipe is None:
+            raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
+        check_free(path)
+        recipe = relocate(recipe, path)
+        shelf = DataShelf(path, dataset)
+        folder, searcher = _start(
+            recipe, path, strategy or DEFAULT_STRATEGY, trials, seed or DEFAULT_SEED, given, shelf
+        )
+    try:
+        loop = StudyLoop(
+            folder=folder,
+            strategy=searcher,
+            executor=InProcess(shelf, path),
+            total=folder.meta.trials,
+            on_event=on_event,
+        )
+        notes: tuple[str, ...] = ()
+        if len(folder.results) < folder.meta.trials:  # else the data are not needed
+            first = _some_config(folder.recipe, folder.meta.seed)
+            notes = shelf.dataset(first.data).notes
+        return loop.run(notes)
+    finally:
+        folder.close()
+
+
+def _start(
+    recipe: Recipe,
+    path: Path,
+    name: str,
+    trials: int | None,
+    seed: int,
+    options: Mapping[str, Any],
+    shelf: DataShelf,
+) -> tuple[RunFolder, Strategy]:
+    strategy = build_strategy(name, recipe.space, seed, **options)
+    if any(one.path == "objective.metric" for one in recipe.space.dimensions):
+        raise UsageError(
+            "objective.metric is a range: trials measured by different metrics cannot be compared",
+            hint="Fix it with --set objective.metric=dev_error.",
+        )
+    total = _total(strategy, name, trials)
+    config = _some_config(recipe, seed)
+    meta = StudyMeta(
+        strategy=name,
+        options=strategy.options,
+        seed=seed,
+        trials=total,
+        metric=config.objective.metric,
+        examples=examples_of(shelf.dataset(config.data)),
+        version=__version__,
+    )
+    return RunFolder.create(path, recipe, meta), strategy
+
+
+def _reopen(
+    recipe: Recipe | None,
+    path: Path,
+    name: str | None,
+    trials: int | None,
+    seed: int | None,
+    options: Mapping[str, Any],
+) -> tuple[RunFolder, Strategy]:
+    folder = RunFolder.open(path)
+    try:
+        if recipe is not None:
+            check_same_recipe(path, folder.recipe, relocate(recipe, path))
+        meta, done = folder.meta, len(folder.results)
+        check_same_options(
+            path, meta, strategy=name, seed=seed, options=options, done=done, trials=trials
+        )
+        strategy = build_strategy(meta.strategy, folder.recipe.space, meta.seed, **meta.options)
+        total = _total(strategy, meta.strategy, trials or meta.trials)
+        if total != meta.trials:
+            folder.want(total)
+        strategy.tell(observations(folder.results))
+    except BaseException:
+        folder.close()
+        raise
+    return folder, strategy
+
+
+def _check_trials(trials: int | None) -> None:
+    if trials is not None and trials < 1:
+        raise UsageError(f"--trials {trials}: must be at least 1", hint="Try --trials 32.")
+
+
+def _total(strategy: Strategy, name: str, trials: int | None) -> int:
+    """How many trials there will be: what was asked for, or what the strategy has."""
+    if strategy.total is not None:
+        return strategy.total if trials is None else min(trials, strategy.total)
+    if trials is None:
+        raise UsageError(
+            f"--strategy {name} has no end of its own, and no --trials is given",
+            hint="Say how many: --trials 32.",
+        )
+    return trials
+
+
+def _some_config(recipe: Recipe, seed: int) -> Config:
+    """A config of the space: what all of them have in common can be read from it."""
+    for number in range(CONFIG_TRIES):
+        unit = proposal_generator(seed, number).random(len(recipe.space))
+        try:
+            return recipe.config(recipe.space.from_unit(unit.tolist()))
+        except RecipeError as error:
+            mistake = error
+    raise mistake

@@ -1,0 +1,84 @@
+"""Made-up trials, for tests of what is written and not of what is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from dltune.recipe.recipe import Recipe
+from dltune.search.checkpoint import Finished
+from dltune.search.records import StudyMeta
+from dltune.search.strategies.random import RandomSearch
+from dltune.training.history import EpochRecord, TrialResult, TrialState
+from dltune.training.seeds import trial_seed
+
+EXAMPLES = {"train": 106, "dev": 36, "test": 36, "train_dev": None}
+
+
+def meta(trials: int = 10) -> StudyMeta:
+    return StudyMeta(
+        strategy="random",
+        options={},
+        seed=0,
+        trials=trials,
+        metric="dev_error",
+        examples=EXAMPLES,
+        version="0.1.0",
+    )
+
+
+def record(trial: int, epoch: int, dev_error: float) -> EpochRecord:
+    return EpochRecord(
+        trial=trial,
+        epoch=epoch,
+        lr=0.1 / epoch,
+        train_loss=1.0 / epoch,
+        train_error=dev_error / 2,
+        dev_loss=1.1 / epoch,
+        dev_error=dev_error,
+        grad_norm=0.3,
+        update_ratio=1e-3,
+        dead_units=None,
+        seconds=0.25,
+    )
+
+
+def finished(
+    recipe: Recipe,
+    number: int,
+    objective: float | None,
+    state: TrialState = TrialState.COMPLETE,
+    reason: str = "",
+) -> Finished:
+    """Trial `number` of a random search with seed 0, as if it had ended like this."""
+    (proposal,) = RandomSearch(recipe.space, 0).ask(number + 1)[number:]
+    dev_error = float("nan") if objective is None else objective
+    history = (record(number, 1, dev_error * 2), record(number, 2, dev_error))
+    result = TrialResult(
+        number=number,
+        seed=trial_seed(0, number),
+        state=state,
+        reason=reason,
+        objective=objective,
+        best_epoch=None if objective is None else 2,
+        dev_loss=0.55,
+        dev_error=objective,
+        epochs=2,
+        parameters=139,
+        seconds=0.5,
+        values=proposal.values,
+        history=history,
+    )
+    weights = {} if objective is None else {"0.weight": torch.full((2, 3), float(number))}
+    return Finished(
+        result=result,
+        config=recipe.config(proposal.values),
+        weights=weights,
+        examples=EXAMPLES,
+    )
+
+
+def bare(one: Finished) -> TrialResult:
+    """The result as the run folder keeps it in memory."""
+    return dataclasses.replace(one.result, history=())

@@ -1,0 +1,333 @@
+"""The run folder: what is in it, in which order it is written, and what a crash leaves."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from dltune.errors import RunFolderError
+from dltune.recipe.files import load_recipe, relocate
+from dltune.recipe.recipe import Recipe
+from dltune.search.checkpoint import read_checkpoint
+from dltune.search.run import load_run, rebuild_csv
+from dltune.search.store import RunFolder, check_is_run_folder, new_run_path
+from dltune.training.history import Trial, TrialState
+from tests.search.made_up import bare, finished, meta
+from tests.search.recipes import CONDITIONAL, small
+
+OUTCOMES = [0.5, None, 0.2, 0.3, 0.2]
+
+
+@pytest.fixture(name="recipe")
+def fixture_recipe() -> Recipe:
+    return small()
+
+
+def write_trials(path: Path, recipe: Recipe, count: int = len(OUTCOMES)) -> None:
+    """A folder with the first of these outcomes, in blocks of two."""
+    folder = RunFolder.create(path, relocate(recipe, path), meta())
+    block = []
+    for number, objective in enumerate(OUTCOMES[:count]):
+        if objective is None:
+            one = finished(recipe, number, None, TrialState.DIVERGED, "non-finite loss in epoch 2")
+        else:
+            one = finished(recipe, number, objective)
+        block.append(one)
+        if len(block) == 2:
+            folder.append(block)
+            block = []
+    folder.append(block)
+    folder.close()
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def files_of(path: Path) -> dict[str, str]:
+    names = ("trials.csv", "history.csv", "best.toml", "recipe.toml")
+    return {name: (path / name).read_text() for name in names}
+
+
+def test_the_files_of_a_run_folder(tmp_path: Path, recipe: Recipe) -> None:
+    path = tmp_path / "runs" / "first"
+    write_trials(path, recipe)
+    assert sorted(file.name for file in path.rglob("*") if file.is_file()) == [
+        "best.pt",
+        "best.toml",
+        "history.csv",
+        "recipe.toml",
+        "study.journal",
+        "trials.csv",
+    ]
+    assert (path / "recipe.toml").read_text() == recipe.text
+    trials, history = rows(path / "trials.csv"), rows(path / "history.csv")
+    assert [row["trial"] for row in trials] == ["0", "1", "2", "3", "4"]
+    assert [row["state"] for row in trials] == ["complete", "diverged", *["complete"] * 3]
+    assert trials[1]["reason"] == "non-finite loss in epoch 2"
+    assert [row["objective"] for row in trials] == ["0.5", "", "0.2", "0.3", "0.2"]
+    assert [(row["trial"], row["epoch"]) for row in history][:3] == [
+        ("0", "1"),
+        ("0", "2"),
+        ("1", "1"),
+    ]
+    assert [row["dev_error"] for row in history][:4] == ["1.0", "0.5", "nan", "nan"]
+    assert {row["dead_units"] for row in history} == {""}
+    first = trials[0]
+    assert (first["train_examples"], first["train_dev_examples"]) == ("106", "")
+    assert float(first["optim.lr"]) == finished(recipe, 0, 0.5).result.values["optim.lr"]
+
+
+def test_the_best_is_ready_to_train_and_its_weights_are_kept(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    write_trials(tmp_path / "run", recipe)
+    best = finished(recipe, 2, 0.2)  # trial 4 is as good, but later
+    assert (
+        (tmp_path / "run" / "best.toml").read_text().startswith("# Trial 2 of run: dev_error 0.2\n")
+    )
+    assert load_recipe(tmp_path / "run" / "best.toml").config() == best.config
+    assert "# the one that matters" in (tmp_path / "run" / "best.toml").read_text()
+    checkpoint = read_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt")
+    assert (checkpoint.trial, checkpoint.epoch, checkpoint.config) == (2, 2, best.config)
+    assert torch.equal(checkpoint.weights["0.weight"], torch.full((2, 3), 2.0))
+
+
+def test_file_references_hold_from_the_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "wine.csv").write_text("a,b\n1,2\n")
+    text = small().text.replace("sklearn:wine", "wine.csv")
+    (tmp_path / "recipe.toml").write_text(text)
+    path = tmp_path / "runs" / "first"
+    recipe = relocate(load_recipe(tmp_path / "recipe.toml"), path)
+    RunFolder.create(path, recipe, meta()).close()
+    stored = load_run(path).recipe
+    assert stored.table["data"]["source"] == "../../wine.csv"
+    assert (stored.folder / stored.table["data"]["source"]).exists()
+
+
+def test_hyperparameters_of_a_conditional_space_have_their_columns(tmp_path: Path) -> None:
+    recipe = small(text=CONDITIONAL)
+    write_trials(tmp_path / "run", recipe)
+    trials = rows(tmp_path / "run" / "trials.csv")
+    optimizers = [finished(recipe, n, 0.1).result.values["optim"] for n in range(5)]
+    assert {"momentum", "adam"} == set(optimizers)
+    assert [row["optim.name"] for row in trials] == optimizers
+    for row in trials:
+        assert (row["optim.momentum"] == "") == (row["optim.name"] == "adam")
+        assert (row["optim.betas"] == "") == (row["optim.name"] == "momentum")
+        assert row["model.hidden"] in ("[8]", "[8, 4]")
+    sections = [name.partition(".")[0] for name in trials[0] if "." in name]
+    assert len([1 for a, b in itertools.pairwise(sections) if a != b]) == 6
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        pytest.param("trials.csv", lambda text: text[:-30], id="half a row of trials.csv"),
+        pytest.param("trials.csv", lambda text: "", id="trials.csv is empty"),
+        pytest.param(
+            "history.csv",
+            lambda text: text + text.splitlines(keepends=True)[-1].replace("4,2,", "5,1,", 1),
+            id="history of a trial that is not in the journal",
+        ),
+        pytest.param("history.csv", lambda text: text + "5,1,0.01,0.", id="half a row of history"),
+        pytest.param("study.journal", lambda text: text + '{"op_code":4,"wor', id="half an entry"),
+        pytest.param("best.toml", lambda text: text.replace("Trial 2", "Trial 0"), id="old best"),
+    ],
+)
+def test_opening_mends_what_a_crash_leaves(
+    tmp_path: Path, recipe: Recipe, file: str, damage: object
+) -> None:
+    write_trials(tmp_path / "run", recipe)
+    whole = files_of(tmp_path / "run")
+    damaged = tmp_path / "run" / file
+    damaged.write_text(damage(damaged.read_text()))  # type: ignore[operator]
+    assert len(load_run(tmp_path / "run").trials) == 5
+    folder = RunFolder.open(tmp_path / "run")
+    assert files_of(tmp_path / "run") == whole
+    folder.append([finished(recipe, 5, 0.1)])
+    folder.close()
+    write_six = [result.number for result in load_run(tmp_path / "run").results]
+    assert write_six == [0, 1, 2, 3, 4, 5]
+    assert len(rows(tmp_path / "run" / "history.csv")) == 12
+
+
+def test_a_journal_that_lost_its_last_entry_loses_that_trial_everywhere(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    write_trials(tmp_path / "run", recipe)
+    journal = tmp_path / "run" / "study.journal"
+    journal.write_bytes(journal.read_bytes()[:-40])  # half of trial 4 reached the disk
+    RunFolder.open(tmp_path / "run").close()
+    write_trials(tmp_path / "four", recipe, count=4)
+    found = files_of(tmp_path / "run")
+    expected = files_of(tmp_path / "four")
+    assert found["trials.csv"] == expected["trials.csv"]
+    assert found["history.csv"] == expected["history.csv"]
+
+
+def test_a_lock_left_behind_by_a_killed_process_is_taken_over(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    write_trials(tmp_path / "run", recipe)
+    lock = tmp_path / "run" / "study.journal.lock"
+    lock.symlink_to((tmp_path / "run" / "study.journal").resolve())
+    folder = RunFolder.open(tmp_path / "run")
+    folder.append([finished(recipe, 5, 0.1)])
+    folder.close()
+    assert not lock.is_symlink()
+    assert len(load_run(tmp_path / "run").trials) == 6
+
+
+def test_interrupted_trials_are_rows_until_the_next_session(tmp_path: Path, recipe: Recipe) -> None:
+    write_trials(tmp_path / "run", recipe)
+    before = files_of(tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    one = finished(recipe, 5, 0.1)
+    assert one.config is not None
+    trial = Trial(number=5, config=one.config, seed=one.result.seed, values=one.result.values)
+    folder.append_interrupted([(trial, 1)])
+    folder.close()
+    last = rows(tmp_path / "run" / "trials.csv")[-1]
+    assert (last["trial"], last["state"], last["epochs"], last["objective"]) == (
+        "5",
+        "interrupted",
+        "1",
+        "",
+    )
+    assert last["reason"] == "interrupted; --resume trains it again"
+    assert float(last["optim.lr"]) == one.result.values["optim.lr"]
+    assert len(load_run(tmp_path / "run").trials) == 5
+    RunFolder.open(tmp_path / "run").close()
+    assert files_of(tmp_path / "run") == before
+
+
+def test_reading_gives_back_what_was_written(tmp_path: Path, recipe: Recipe) -> None:
+    write_trials(tmp_path / "run", recipe)
+    run = load_run(tmp_path / "run")
+    expected = finished(recipe, 3, 0.3)
+    assert run.name == "run"
+    assert run.meta == meta()
+    assert run.recipe.space == recipe.space
+    assert run.results[3] == expected.result
+    assert run.trials[3].config == expected.flat_config(recipe.space)
+    assert run.best == run.results[2]
+    assert not run.is_complete
+    assert load_run(tmp_path / "run", histories=False).results[3] == bare(expected)
+
+
+def test_reading_changes_nothing_and_rebuilding_mends(tmp_path: Path, recipe: Recipe) -> None:
+    write_trials(tmp_path / "run", recipe)
+    whole = files_of(tmp_path / "run")
+    (tmp_path / "run" / "trials.csv").write_text("trial,st")
+    load_run(tmp_path / "run")
+    assert (tmp_path / "run" / "trials.csv").read_text() == "trial,st"
+    assert len(rebuild_csv(tmp_path / "run").trials) == 5
+    assert files_of(tmp_path / "run") == whole
+
+
+def test_reading_needs_no_torch(tmp_path: Path, recipe: Recipe) -> None:
+    write_trials(tmp_path / "run", recipe)
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom dltune.search.run import load_run\n"
+        f"print(len(load_run(Path({str(tmp_path / 'run')!r})).trials))\n"
+        "print([name for name in ('torch', 'pandas', 'sklearn') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["5", "[]"]
+
+
+def test_the_stored_recipe_is_valid_toml_with_the_ranges(tmp_path: Path, recipe: Recipe) -> None:
+    write_trials(tmp_path / "run", recipe)
+    table = tomllib.loads((tmp_path / "run" / "recipe.toml").read_text())
+    assert table["optim"]["lr"] == {"log": [1e-4, 1e-1], "points": 4}
+
+
+class TestErrors:
+    def test_a_folder_that_is_taken(self, tmp_path: Path, recipe: Recipe) -> None:
+        write_trials(tmp_path / "run", recipe)
+        for attempt in (
+            lambda: RunFolder.create(tmp_path / "run", recipe, meta()),
+            lambda: new_run_path(tmp_path, name="run", stem="recipe"),
+        ):
+            with pytest.raises(RunFolderError) as caught:
+                attempt()
+            assert str(caught.value) == (
+                f"{tmp_path / 'run'}: already exists and is not empty\n"
+                "Type --resume to go on with it, or --name and another name."
+            )
+
+    def test_an_empty_folder_is_free(self, tmp_path: Path, recipe: Recipe) -> None:
+        (tmp_path / "run").mkdir()
+        RunFolder.create(tmp_path / "run", recipe, meta()).close()
+        assert load_run(tmp_path / "run").trials == ()
+
+    def test_names_are_found(self, tmp_path: Path) -> None:
+        assert new_run_path(tmp_path, name=None, stem="wine") == tmp_path / "wine-1"
+        (tmp_path / "wine-1").mkdir()
+        (tmp_path / "wine-2").mkdir()
+        assert new_run_path(tmp_path, name=None, stem="wine") == tmp_path / "wine-3"
+        assert new_run_path(tmp_path, name="tuned", stem="wine") == tmp_path / "tuned"
+
+    @pytest.mark.parametrize("name", ["", "..", "a/b"])
+    def test_names_that_are_no_folder_names(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(RunFolderError) as caught:
+            new_run_path(tmp_path, name=name, stem="wine")
+        assert str(caught.value) == (
+            f"--name {name!r}: must be the name of one folder, without slashes\n"
+            "Use --runs-dir for the place: --runs-dir my/runs --name first."
+        )
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(RunFolderError) as caught:
+            load_run(tmp_path / "run")
+        assert str(caught.value) == (
+            f"{tmp_path / 'run'}: no such run folder\nCheck --runs-dir and --name."
+        )
+
+    def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
+        with pytest.raises(RunFolderError) as caught:
+            check_is_run_folder(tmp_path)
+        assert str(caught.value) == (
+            f"{tmp_path}: has no study.journal, so it is not the run folder of a search\n"
+            "Name a folder that dltune search or dltune train has written."
+        )
+
+    def test_a_journal_that_is_damaged(self, tmp_path: Path, recipe: Recipe) -> None:
+        write_trials(tmp_path / "run", recipe)
+        journal = tmp_path / "run" / "study.journal"
+        journal.write_text("not a journal\n" + journal.read_text())
+        with pytest.raises(RunFolderError) as caught:
+            load_run(tmp_path / "run")
+        assert caught.value.found.startswith(
+            f"{journal}: damaged, or not of a dltune study (JSONDecodeError: "
+        )
+        assert caught.value.hint == (
+            "Start again with --name and a new name; the CSV files can still be read."
+        )
+
+    def test_a_folder_in_which_another_process_writes(self, tmp_path: Path, recipe: Recipe) -> None:
+        folder = RunFolder.create(tmp_path / "run", recipe, meta())
+        program = (
+            "from pathlib import Path\nfrom dltune.search.store import RunFolder\n"
+            f"try: RunFolder.open(Path({str(tmp_path / 'run')!r}))\n"
+            "except Exception as error: print(error)"
+        )
+        command = [sys.executable, "-c", program]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        folder.close()
+        assert said.stdout == (
+            f"{tmp_path / 'run'}: another dltune process is writing in this run folder\n"
+            "Wait for it, stop it with Ctrl-C, or start a study with another --name.\n"
+        )
+        RunFolder.open(tmp_path / "run").close()
