@@ -1,0 +1,142 @@
+"""What must hold for the numbers of a range; each check names the numbers that break it."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any, TypeGuard
+
+from dltune.errors import RecipeError
+from dltune.recipe.toml_value import toml_value
+
+# A cell of the unit interval must be far wider than the spacing of doubles near 1 (1.1e-16), also
+# after a logarithm and back, or whole numbers would not return exactly.
+MAX_WHOLE = 10**12
+# The width of a range and sums in it stay far from the largest double, 1.8e308.
+MAX_FLOAT = 1e300
+# About ten thousand times the spacing of doubles: forgives a value written and read as decimal.
+RELATIVE_TOLERANCE = 1e-12
+# A grid axis longer than this is a slip of the keyboard, and would fill the memory.
+MAX_POINTS = 1_000_000
+# Share of a step by which bounds may miss a whole number of steps: forgives 0.3333333333 for 1 / 3.
+STEP_TOLERANCE = 1e-9
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether `value` is a finite int or float; true and false are not numbers.
+
+    >>> is_number(1), is_number(True), is_number(float("nan"))
+    (True, False, False)
+    """
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether `value` is an int; 1.0 and true are not.
+
+    >>> is_whole(1), is_whole(1.0), is_whole(True)
+    (True, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values of a recipe are the same: 1 and 1.0 are, 1 and true are not.
+
+    >>> same_value([1, 2], [1.0, 2]), same_value(1, True)
+    (True, False)
+    """
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def check_float_bounds(kind: str, low: Any, high: Any, *, positive: bool = False) -> None:
+    """Raise `RecipeError` unless both bounds are finite numbers, low < high (and low > 0)."""
+    found = f"{kind} = {toml_value([low, high])}"
+    if not is_number(low) or not is_number(high):
+        raise RecipeError(f"{found}: bounds must be finite numbers{_quotes_hint(low, high)}")
+    _check_order(found, low, high)
+    if positive and low <= 0:
+        raise RecipeError(f"{found}: a log range needs low > 0; bounds are values, not exponents")
+    largest = max(abs(low), abs(high))
+    if largest > MAX_FLOAT:
+        raise RecipeError(f"{found}: bounds must lie within plus or minus {MAX_FLOAT:.0e}")
+    if high - low <= RELATIVE_TOLERANCE * largest:
+        raise RecipeError(f"{found}: bounds must differ by more than rounding does")
+
+
+def check_int_bounds(kind: str, low: Any, high: Any, *, positive: bool = False) -> None:
+    """Raise `RecipeError` unless both bounds are whole numbers, low < high (and low >= 1)."""
+    found = f"{kind} = {toml_value([low, high])}"
+    if not is_whole(low) or not is_whole(high):
+        raise RecipeError(f"{found}: bounds must be whole numbers{_quotes_hint(low, high)}")
+    _check_order(found, low, high)
+    if positive and low <= 0:
+        raise RecipeError(f"{found}: a log range needs low > 0; bounds are values, not exponents")
+    if max(abs(low), abs(high)) > MAX_WHOLE:
+        raise RecipeError(f"{found}: bounds must lie within plus or minus {MAX_WHOLE:.0e}")
+
+
+def _check_order(found: str, low: float, high: float) -> None:
+    if low == high:
+        raise RecipeError(f"{found}: low must be less than high; write {low!r} for a fixed value")
+    if low > high:
+        turned = toml_value([high, low])
+        raise RecipeError(f"{found}: low must be less than high; did you mean {turned}?")
+
+
+def _quotes_hint(*bounds: Any) -> str:
+    return "; drop the quotes" if any(map(is_quoted_number, bounds)) else ""
+
+
+def is_quoted_number(value: Any) -> bool:
+    """Whether a value is text that would be a number without its quotes.
+
+    >>> is_quoted_number("1e-4"), is_quoted_number("adam"), is_quoted_number(1e-4)
+    (True, False, False)
+    """
+    try:
+        float(value if isinstance(value, str) else "not a number")
+    except ValueError:
+        return False
+    return True
+
+
+def check_counts(**counts: Any) -> None:
+    """Raise `RecipeError` unless at most one of the counts is given, and it is large enough.
+
+    counts  points (whole, >= 2), per_decade (whole, >= 1) or step (a number > 0); None is absent.
+    """
+    given = {name: value for name, value in counts.items() if value is not None}
+    if len(given) > 1:
+        raise RecipeError(f"{' and '.join(given)} exclude each other; keep one")
+    for name, value in given.items():
+        if name == "step":
+            if not is_number(value) or value <= 0:
+                raise RecipeError(f"step = {toml_value(value)}: must be a number greater than 0")
+            continue
+        least = 2 if name == "points" else 1
+        if not is_whole(value) or not least <= value <= MAX_POINTS:
+            raise RecipeError(
+                f"{name} = {toml_value(value)}: must be a whole number from {least} to {MAX_POINTS}"
+            )
+
+
+def check_step(low: float, high: float, step: float | None, *, whole: bool = False) -> None:
+    """Raise `RecipeError` unless high - low is a whole multiple of the step (no step is fine)."""
+    if step is None:
+        return
+    if whole and not is_whole(step):
+        raise RecipeError(f"step = {step!r}: must be a whole number, at least 1")
+    # In decimal, as the numbers are written: 0 to 0.3 is three steps of 0.1.
+    width = Decimal(repr(high)) - Decimal(repr(low))
+    steps = width / Decimal(repr(step))
+    nearest = round(steps)
+    if nearest < 1 or abs(steps - nearest) > STEP_TOLERANCE:
+        raise RecipeError(
+            f"step = {step!r}: {high!r} - {low!r} must be a whole multiple of the step, "
+            f"but is {float(steps):.6g} steps"
+        )
+    if nearest >= MAX_POINTS:
+        raise RecipeError(f"step = {step!r}: gives more than {MAX_POINTS} values")

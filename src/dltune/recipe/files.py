@@ -1,0 +1,162 @@
+"""Recipes from files and back: loading with overrides, editing in place, writing a config."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dltune.errors import RecipeError, closest
+from dltune.recipe.addresses import file_paths
+from dltune.recipe.edits import REMOVED, edit_text
+from dltune.recipe.fixing import fixing_changes
+from dltune.recipe.overrides import parse_override, parse_space_override
+from dltune.recipe.recipe import Recipe, recipe_from_table
+from dltune.recipe.references import reference_places, relocated_reference
+from dltune.recipe.toml_text import parse_toml
+
+FOLDER_OF_RECIPES = "recipes"
+
+
+def load_recipe(
+    path: str | Path, *, overrides: Sequence[str] = (), spaces: Sequence[str] = ()
+) -> Recipe:
+    """Read and check a recipe; relative paths in it are relative to its folder.
+
+    path       a TOML file.
+    overrides  `--set` texts, e.g. "optim.lr=3e-4"; later ones win.
+    spaces     `--space` texts, e.g. "optim.lr=log:1e-5:1e-1"; applied after the overrides.
+
+    Raises `RecipeError` with one line for each mistake.
+    """
+    path = Path(path)
+    text = read_recipe_text(path)
+    parse_toml(text, file=str(path))
+    try:
+        return parse_recipe(text, folder=path.parent, overrides=overrides, spaces=spaces)
+    except RecipeError as error:
+        where = f"Look at --set, --space and {path}." if overrides or spaces else f"Edit {path}."
+        raise RecipeError(error.found, hint=error.hint or where) from None
+
+
+def parse_recipe(
+    text: str, *, folder: str | Path, overrides: Sequence[str] = (), spaces: Sequence[str] = ()
+) -> Recipe:
+    """Read and check a recipe from TOML text; arguments as for `load_recipe`.
+
+    >>> recipe = parse_recipe('data.source = "a.csv"', folder=".", spaces=["train.epochs=int:1:9"])
+    >>> [dimension.name for dimension in recipe.space.dimensions]
+    ['train.epochs']
+    """
+    table = parse_toml(text)
+    for name, value in _changes(overrides, spaces):
+        text = edit_text(text, dict.fromkeys(file_paths(table, name), value))
+        table = tomllib.loads(text)
+    return recipe_from_table(table, text=text, folder=Path(folder))
+
+
+def _changes(overrides: Sequence[str], spaces: Sequence[str]) -> list[tuple[str, Any]]:
+    return [*map(parse_override, overrides), *map(parse_space_override, spaces)]
+
+
+def read_recipe_text(path: Path) -> str:
+    """The text of a recipe file, line ends as they are.
+
+    Raises `RecipeError` if there is no such file (with the closest name in its folder and in
+    recipes/), or it cannot be read as UTF-8 text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such file", hint=_closest_file(path)) from None
+    except IsADirectoryError:
+        names = ", ".join(str(found) for found in sorted(path.glob("*.toml"))) or "none"
+        raise RecipeError(f"{path}: is a folder; recipes in it: {names}") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: must be UTF-8 text, but byte {error.start} is not") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _closest_file(path: Path) -> str:
+    folders = [path.parent, Path(FOLDER_OF_RECIPES)]
+    names = {file.name: file for folder in folders[::-1] for file in folder.glob("*.toml")}
+    same = names.get(f"{path.stem}.toml") or names.get(path.name)
+    guess = closest(path.name, names)
+    found = same or (names[guess] if guess else None)
+    if found:
+        return f"Did you mean {found}?"
+    return "Name an existing .toml file."
+
+
+def apply_edits(path: str | Path, changes: Mapping[str, Any]) -> None:
+    """Change settings in a recipe file; comments and the layout of all the rest stay.
+
+    path     a recipe.
+    changes  new values by dotted name; None takes a key away. A range is given as its table,
+             e.g. {"log": [1e-5, 1e-1]}. Below a choice of tables every option is changed.
+
+    The file is replaced in one step, and only if the result is a valid recipe; otherwise
+    `RecipeError` is raised and the file stays as it was.
+    """
+    path = Path(path).resolve()
+    text = read_recipe_text(path)
+    table = parse_toml(text, file=str(path))
+    for name, value in changes.items():
+        content = REMOVED if value is None else value
+        text = edit_text(text, dict.fromkeys(file_paths(table, name), content))
+        table = tomllib.loads(text)
+    recipe_from_table(table, text=text, folder=path.parent)
+    _replace_file(path, text)
+
+
+def _replace_file(path: Path, text: str) -> None:
+    """Write beside the file and move over it, so that a crash leaves the old or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def recipe_text_with(recipe: Recipe, values: Mapping[str, Any]) -> str:
+    """The recipe's text with every range replaced by its value; comments stay.
+
+    values  one value for each active dimension, by name, as for `Recipe.config`. A choice of
+            tables becomes the keys of the chosen one.
+
+    >>> recipe = parse_recipe(
+    ...     'data.source = "a.csv"\\ntrain.epochs = {int = [1, 9]}  # passes\\n', folder="."
+    ... )
+    >>> print(recipe_text_with(recipe, {"train.epochs": 5}), end="")
+    data.source = "a.csv"
+    train.epochs = 5  # passes
+    """
+    recipe.config(values)
+    return edit_text(recipe.text, fixing_changes(recipe, values))
+
+
+def relocate(recipe: Recipe, folder: str | Path) -> Recipe:
+    """The same recipe, to be kept in another folder: its relative files are found from there.
+
+    >>> recipe = parse_recipe('data.source = "a.csv"', folder="recipes")
+    >>> relocate(recipe, "runs/first").config().data.source
+    '../../recipes/a.csv'
+    """
+    folder = Path(folder)
+    changes = {
+        place: relocated_reference(reference, recipe.folder, folder)
+        for place, reference in reference_places(recipe.table)
+    }
+    text = edit_text(recipe.text, changes)
+    return recipe_from_table(tomllib.loads(text), text=text, folder=folder)

@@ -1,0 +1,56 @@
+"""What every section of a recipe shares: strict types, no unknown keys, frozen once made.
+
+The types here are the words that the sections are written in (`Share`, `Count`, ...); a bound
+lives in the type so that the error message, the reference page and the check are one thing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """A table of a recipe: an int is a number but 1.0 is not a whole number, and true is neither.
+
+    >>> class Example(Section):
+    ...     rate: float = 0.1
+    >>> Example(rate=1).rate
+    1.0
+    """
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+def refusal(must_hold: str) -> PydanticCustomError:
+    """An error whose text is exactly what must hold, for checks that a bound cannot say.
+
+    >>> refusal("must be odd").message()
+    'must be odd'
+    """
+    # Braces would be read as fields of a template.
+    return PydanticCustomError("dltune", "{must_hold}", {"must_hold": must_hold})
+
+
+def _pair_from_list(value: Any) -> Any:
+    """TOML has arrays only; torch wants its betas as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+"""From 0 up to but without 1."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
+Betas = Annotated[tuple[BelowOne, BelowOne], BeforeValidator(_pair_from_list)]
+Text = Annotated[str, Field(min_length=1)]
