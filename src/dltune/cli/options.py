@@ -1,0 +1,98 @@
+"""The options that several commands take, each said once.
+
+A command writes `seed: options.Seed = None`; words, metavar and completion come with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # the schema imports pydantic, which help and completion must not wait for
+    from dltune.recipe.recipe import Recipe
+
+RecipePath = Annotated[
+    Path, typer.Argument(metavar="RECIPE", show_default=False, help="The recipe, a TOML file.")
+]
+RunPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", show_default=False, help="The run folder, for example runs/digits."
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Replace a value of the recipe, as in --set optim.lr=3e-4. Repeatable.",
+    ),
+]
+SpaceEdit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space",
+        metavar="KEY=RANGE",
+        show_default=False,
+        help="Make a value a range, as in --space optim.lr=log:1e-5:1e-1. Repeatable.",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        show_default=False,
+        autocompletion=lambda incomplete: [
+            name for name in ("auto", "cpu", "cuda", "mps") if name.startswith(incomplete)
+        ],
+        help="Where to compute: auto, cpu, cuda or mps.  [default: the recipe's]",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="Of weights, data order and dropout.  [default: train.seed of the recipe]",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object instead.")]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        show_default=False,
+        help="Name of the run folder.  [default: the recipe's, numbered]",
+    ),
+]
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", metavar="DIR", help="Folder of the run folders.")
+]
+
+
+def read_recipe(
+    path: Path,
+    overrides: Sequence[str] | None,
+    spaces: Sequence[str] | None,
+    *,
+    device: str | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """The recipe with the edits of the command line; `--device` and `--seed` are edits too.
+
+    Raises RecipeError if the file is missing or not valid, or an edit does not fit it.
+    """
+    from dltune.recipe.files import load_recipe
+
+    edits = list(overrides or [])
+    edits += [f"train.device={device}"] if device is not None else []
+    edits += [f"train.seed={seed}"] if seed is not None else []
+    return load_recipe(path, overrides=edits, spaces=list(spaces or []))

@@ -1,0 +1,33 @@
+"""`dltune report`: the tables of a run again, and its CSV files afresh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dltune.cli import options, output
+from dltune.errors import RunFolderError
+
+
+def report(
+    run: options.RunPath, runs_dir: options.RunsDir = Path("runs"), as_json: options.Json = False
+) -> int:
+    """Print the tables of a run again and rewrite its CSV files.
+
+    Example: dltune report runs/digits-mlp-1
+    """
+    from dltune.cli.show import all_complete, find_folder, say_diagnose, show_run
+    from dltune.search.run import load_run, rebuild_csv
+
+    path = find_folder(run, runs_dir)
+    loaded = load_run(path)
+    try:
+        rebuild_csv(path)
+        output.say(f"rewritten: {path / 'trials.csv'}, {path / 'history.csv'}")
+    except RunFolderError as busy:
+        # It has just been read, so the folder is sound; its study is running.
+        output.say(f"the CSV files were left alone: {busy.found}")
+    show_run(loaded, as_json=as_json)
+    if not loaded.is_complete:
+        output.say(f"{len(loaded.trials)} of {loaded.meta.trials} trials are done")
+    say_diagnose(loaded)
+    return output.FINE if all_complete(loaded) else output.FINDINGS

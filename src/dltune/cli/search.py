@@ -1,0 +1,173 @@
+"""`dltune search`: many configs of one recipe, the best of them kept."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dltune.cli import options, output
+from dltune.errors import UsageError
+
+if TYPE_CHECKING:  # what a search needs takes seconds to import: inside, once it is wanted
+    from dltune.recipe.recipe import Recipe
+    from dltune.search.events import StudyEnd
+
+
+def _strategy_names(incomplete: str) -> list[str]:
+    from dltune.search.strategies.registry import STRATEGIES
+
+    return [name for name in STRATEGIES if name.startswith(incomplete)]
+
+
+def _evolution_option(text: str, default: str, kind: str) -> object:
+    # The default stands in the text: it must not reach another strategy, which would refuse it.
+    text = f"Evolution: {text}  [default: {default}]"
+    return typer.Option(metavar=kind, show_default=False, help=text)
+
+
+def search(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE", show_default=False, help="A recipe with ranges in it."),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            autocompletion=_strategy_names,
+            help="How configs are chosen: evolution, grid or random.  [default: random]",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="How many trials in all.  [default: every point of a grid]",
+        ),
+    ] = None,
+    name: options.Name = None,
+    runs_dir: options.RunsDir = Path("runs"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study --name; no RECIPE is needed.")
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            show_default=False,
+            help="Of the study: same seed, same trials.  [default: 0]",
+        ),
+    ] = None,
+    population: Annotated[
+        int | None, _evolution_option("trials in a generation.", "16", "N")
+    ] = None,
+    parents: Annotated[
+        int | None, _evolution_option("how many of the best breed.", "4", "N")
+    ] = None,
+    mutation: Annotated[
+        float | None, _evolution_option("probability a value mutates.", "1 / ranges", "P")
+    ] = None,
+    step: Annotated[
+        float | None, _evolution_option("size of a mutation, in ranges.", "0.1", "SHARE")
+    ] = None,
+    overrides: options.Set = None,
+    spaces: options.SpaceEdit = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+) -> int:
+    """Train many configs of a recipe and keep the best.
+
+    Example: dltune search recipes/digits-mlp.toml --strategy random --trials 64
+    """
+    given = _read(recipe, name=name, resume=resume, edits=(overrides, spaces), device=device)
+    path = _run_path(given, recipe, name=name, runs_dir=runs_dir, resume=resume)
+
+    from dltune.cli.progress import SearchProgress
+    from dltune.cli.show import all_complete, say_diagnose, show_run
+    from dltune.search.events import Ending
+    from dltune.search.run import load_run
+    from dltune.search.study import run_study
+
+    with SearchProgress(path) as progress:
+        end = run_study(
+            given,
+            path=path,
+            strategy=strategy,
+            trials=trials,
+            seed=seed,
+            options={
+                "population": population,
+                "parents": parents,
+                "mutation": mutation,
+                "step": step,
+            },
+            resume=resume,
+            on_event=progress,
+        )
+    run = load_run(end.path)
+    show_run(run, as_json=as_json)
+    if end.ending is Ending.INTERRUPTED:
+        _say_resume(end, runs_dir)
+        return output.INTERRUPTED
+    if end.reason:
+        output.say(f"the search ended: {end.reason}")
+    elif end.trained == 0:
+        output.say(f"{path} had all its {end.total} trials already; a larger --trials adds some")
+    say_diagnose(run)
+    return output.FINE if all_complete(run) else output.FINDINGS
+
+
+def _read(
+    recipe: Path | None,
+    *,
+    name: str | None,
+    resume: bool,
+    edits: tuple[list[str] | None, list[str] | None],
+    device: str | None,
+) -> Recipe | None:
+    """The recipe as edited; None where a resumed study brings its own."""
+    if recipe is not None:
+        return options.read_recipe(recipe, *edits, device=device)
+    if not resume:
+        raise UsageError(
+            "dltune search needs a recipe",
+            hint="Type dltune search RECIPE --trials 32, or --resume --name NAME to go on.",
+        )
+    if any(edits) or device is not None:
+        raise UsageError(
+            "--set, --space and --device change a recipe, and a resumed study has its own",
+            hint=f"Type dltune search --resume --name {name or 'NAME'}.",
+        )
+    return None
+
+
+def _run_path(
+    given: Recipe | None, recipe: Path | None, *, name: str | None, runs_dir: Path, resume: bool
+) -> Path:
+    from dltune.diagnosis.readers.run_folder import find_run
+    from dltune.search.store import new_run_path
+
+    if not resume:
+        assert recipe is not None  # `_read` has refused
+        return new_run_path(runs_dir, name=name, stem=recipe.stem)
+    if name is None:
+        raise UsageError(
+            "--resume needs the name of the study",
+            hint=f"Type dltune search --resume --name NAME; NAME is a folder in {runs_dir}.",
+        )
+    if (runs_dir / name).is_dir():
+        return runs_dir / name
+    return find_run(name, runs_dir=runs_dir)  # or rather the error that names a similar one
+
+
+def _say_resume(end: StudyEnd, runs_dir: Path) -> None:
+    where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
+    command = f"dltune search --resume --name {shlex.quote(end.path.name)}{where}"
+    kept = f"interrupted: {len(end.results)} of {end.total} trials are done and kept"
+    output.say(f"{kept}; go on with: {command}")

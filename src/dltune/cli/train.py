@@ -1,0 +1,153 @@
+"""`dltune train`: one config, one model, one run folder."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from dltune import __version__
+from dltune.cli import options, output
+from dltune.errors import DltuneError, RunFolderError
+from dltune.report.numbers import count_of, show_error, show_value
+
+if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
+    from dltune.recipe.recipe import Recipe
+    from dltune.recipe.schema import Config
+    from dltune.search.store import RunFolder
+    from dltune.training.history import EpochRecord
+    from dltune.training.loop import TrialOutcome
+
+STRATEGY = "train"  # what a run of one trial without a search has in place of a strategy's name
+PLAIN_LINES = 10  # of a whole training, where nobody watches
+
+
+def train(
+    recipe: options.RecipePath,
+    name: options.Name = None,
+    runs_dir: options.RunsDir = Path("runs"),
+    overrides: options.Set = None,
+    spaces: options.SpaceEdit = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+) -> int:
+    """Train one config, without any range in it, and keep its weights.
+
+    Example: dltune train runs/digits-mlp-1/best.toml --set train.epochs=50
+    """
+    given = options.read_recipe(recipe, overrides, spaces, device=device, seed=seed)
+    given.config()  # refuses ranges, before anything is loaded
+
+    from dltune.cli.show import all_complete, say_diagnose, show_run
+    from dltune.search.run import load_run
+
+    path = _free_path(runs_dir, name, recipe.stem)
+    if not _train_into(path, given):
+        output.say(f"interrupted before the last epoch; nothing is kept in {path}")
+        return output.INTERRUPTED
+    run = load_run(path)
+    show_run(run, as_json=as_json)
+    say_diagnose(run)
+    return output.FINE if all_complete(run) else output.FINDINGS
+
+
+def _free_path(runs_dir: Path, name: str | None, stem: str) -> Path:
+    from dltune.search.store import new_run_path
+
+    try:
+        return new_run_path(runs_dir, name=name, stem=stem)
+    except RunFolderError as taken:  # its advice is about searches, which can be resumed
+        hint = "Give another --name, or none: the run folder is numbered then."
+        raise RunFolderError(taken.found, hint=hint) from None
+
+
+def _train_into(path: Path, recipe: Recipe) -> bool:
+    """Train the recipe's one config into a new run folder; False if Ctrl-C came before the end.
+
+    A training that does not end leaves no folder: there is nothing in it to go on with.
+    """
+    from dltune.data.device import resolve_device, to_device
+    from dltune.data.load import load_data
+    from dltune.search.checkpoint import Finished
+    from dltune.search.data_shelf import examples_of
+    from dltune.search.interrupts import Interrupts
+    from dltune.training.history import Trial
+    from dltune.training.loop import train_cohort
+    from dltune.training.seeds import trial_seed
+
+    config = recipe.config()
+    dataset = load_data(config.data, folder=recipe.folder)
+    data = to_device(dataset, resolve_device(config.train.device))
+    examples = examples_of(dataset)
+    folder = _new_folder(path, recipe, config, examples)
+    output.say(*dataset.notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
+    trial = Trial(number=0, config=config, seed=trial_seed(config.train.seed, 0))
+    training = train_cohort([trial], data, folder=recipe.folder)
+    with Interrupts() as interrupts:
+        try:
+            with interrupts.allowed():
+                (outcome,) = _follow(training, config.train.epochs)
+            finished = Finished(
+                result=outcome.result, config=config, weights=outcome.weights, examples=examples
+            )
+            folder.append([finished])
+        except (DltuneError, KeyboardInterrupt) as end:
+            shutil.rmtree(path)
+            if isinstance(end, DltuneError):
+                raise
+            return False
+        finally:
+            folder.close()
+    return True
+
+
+def _new_folder(
+    path: Path, recipe: Recipe, config: Config, examples: Mapping[str, int | None]
+) -> RunFolder:
+    from dltune.recipe.files import relocate
+    from dltune.search.records import StudyMeta
+    from dltune.search.store import RunFolder
+
+    meta = StudyMeta(
+        strategy=STRATEGY,
+        options={},
+        seed=config.train.seed,
+        trials=1,
+        metric=config.objective.metric,
+        examples=examples,
+        version=__version__,
+    )
+    return RunFolder.create(path, relocate(recipe, path), meta)
+
+
+def _follow(
+    training: Generator[list[EpochRecord], None, list[TrialOutcome]], epochs: int
+) -> list[TrialOutcome]:
+    """Say every epoch; where nobody watches, one in ten."""
+    every = 1 if sys.stderr.isatty() else max(1, epochs // PLAIN_LINES)
+    while True:
+        try:
+            records = next(training)
+        except StopIteration as end:
+            return cast("list[TrialOutcome]", end.value)
+        for record in records:
+            if record.epoch % every == 0 or record.epoch == epochs:
+                output.say(epoch_line(record, epochs))
+
+
+def epoch_line(record: EpochRecord, epochs: int) -> str:
+    """One epoch in 80 columns.
+
+    >>> from dltune.training.history import EpochRecord
+    >>> print(epoch_line(EpochRecord(
+    ...     trial=0, epoch=3, lr=1e-3, train_loss=0.1, train_error=0.02, dev_loss=0.21,
+    ...     dev_error=0.05, grad_norm=1.0, update_ratio=1e-3, dead_units=0.0, seconds=0.1), 20))
+    epoch  3/20  lr 0.001  train loss 0.1000 error 0.0200  dev loss 0.2100 error 0.0500
+    """
+    place = f"{record.epoch:{len(str(epochs))}d}/{epochs}"
+    train = f"train loss {show_error(record.train_loss)} error {show_error(record.train_error)}"
+    dev = f"dev loss {show_error(record.dev_loss)} error {show_error(record.dev_error)}"
+    return f"epoch {place}  lr {show_value(record.lr)}  {train}  {dev}"

@@ -1,0 +1,201 @@
+"""The tables of a study: its best trials, and the trials that came to nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import textwrap
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from dltune.recipe.space import Space
+from dltune.report.numbers import count_of, show_error, show_seconds, show_value
+from dltune.report.terminal import PLAIN_WIDTH, render, sparkline
+from dltune.search.records import best_trials
+from dltune.training.history import TrialResult, TrialState
+
+BEST_SHOWN = 10  # fits a screen of 24 lines together with what stands around it
+REASONS_SHOWN = 5
+NUMBERS_SHOWN = 8
+GAP = 2  # blanks between columns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column as text; `cells` in the order of the rows."""
+
+    title: str
+    cells: tuple[str, ...]
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest line of the title or of a cell."""
+        return max(map(len, [*self.title.split("\n"), *self.cells]))
+
+
+def render_best(
+    results: Sequence[TrialResult],
+    space: Space,
+    *,
+    metric: str = "dev_error",
+    limit: int = BEST_SHOWN,
+    width: int = PLAIN_WIDTH,
+    color: bool = False,
+) -> str:
+    """The best trials as a table, the best at the top; empty text if none is complete.
+
+    results  of one study, in any order.
+    space    its ranges; each path is one column, as many as fit into `width`. The others are named
+             below the table.
+    metric   what was minimised: `dev_error`, or `dev_loss`, which then has a column too.
+
+    There is no column of test errors: choosing among trials by them would make the test split a
+    second dev split. The test error of the best trial stands in `render_winner`.
+    """
+    best = best_trials(results, limit)
+    if not best:
+        return ""
+    columns = _measured_columns(best, metric)
+    left_over = width - sum(column.width + GAP for column in columns) + GAP
+    dropped: list[str] = []
+    for path, column in _searched_columns(best, space).items():
+        if GAP + column.width <= left_over:
+            left_over -= GAP + column.width
+            columns.append(column)
+        else:
+            dropped.append(path)
+    drawn: list[Table | Text] = [_table(columns, len(best))]
+    if dropped:
+        drawn.append(Text(f"not shown: {', '.join(dropped)}; see trials.csv"))
+    return render(Group(*drawn), width=width, color=color)
+
+
+def render_winner(best: TrialResult, *, trials: int, metric: str = "dev_error") -> str:
+    """The best trial in three lines: what it is, its errors, and how the metric came down.
+
+    trials  of the study; of a single one it goes without saying that it is the best.
+    """
+    seconds = show_seconds(best.seconds)
+    place = f"epoch {best.best_epoch} of {best.epochs}"
+    who = f"trial {best.number}, {place}" if trials > 1 else place
+    lines = [f"best: {who}, {seconds}, {best.parameters:,} parameters"]
+    errors = {"dev": best.dev_error, "train": best.train_error, "test": best.test_error}
+    shown = [
+        f"{split} error {show_error(error)}" for split, error in errors.items() if error is not None
+    ]
+    lines.append("   ".join(shown))
+    curve = [float(getattr(record, metric)) for record in best.history]
+    if len(curve) > 1:
+        ends = f"{show_error(curve[0])} → {show_error(curve[-1])}"
+        lines.append(f"{metric.replace('_', ' ')} by epoch  {sparkline(curve)}  {ends}")
+    return "\n".join(lines)
+
+
+def failures(results: Sequence[TrialResult]) -> dict[tuple[TrialState, str], list[int]]:
+    """The numbers of the trials that did not complete, by state and reason; the commonest first.
+
+    Reasons that differ in the epoch only ("non-finite loss in epoch 3") count as one.
+    """
+    groups: dict[tuple[TrialState, str], list[int]] = {}
+    for one in sorted(results, key=lambda one: one.number):
+        if one.state is not TrialState.COMPLETE:
+            reason = re.sub(r" in epoch \d+$", "", one.reason)
+            groups.setdefault((one.state, reason), []).append(one.number)
+    return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+def render_failures(results: Sequence[TrialResult], *, width: int = PLAIN_WIDTH) -> str:
+    """What became of the trials that did not complete; empty text if all did.
+
+    >>> results = [TrialResult(number=number, seed=0, state=TrialState.DIVERGED,
+    ...                        reason="non-finite loss in epoch 1") for number in (3, 5)]
+    >>> print(render_failures(results))
+    2 of 2 trials did not complete:
+      2 diverged: non-finite loss (trials 3, 5)
+    """
+    groups = failures(results)
+    if not groups:
+        return ""
+    total = sum(map(len, groups.values()))
+    lines = [f"{total} of {count_of(len(results), 'trial')} did not complete:"]
+    for (state, reason), numbers in list(groups.items())[:REASONS_SHOWN]:
+        listed = ", ".join(map(str, numbers[:NUMBERS_SHOWN]))
+        listed += ", ..." if len(numbers) > NUMBERS_SHOWN else ""
+        noun = "trial" if len(numbers) == 1 else "trials"
+        why = f": {' '.join(reason.split())}" if reason else ""
+        text = f"{len(numbers)} {state}{why} ({noun} {listed})"
+        lines += textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
+    if len(groups) > REASONS_SHOWN:
+        lines.append(f"  and {count_of(len(groups) - REASONS_SHOWN, 'other reason')} in trials.csv")
+    return "\n".join(lines)
+
+
+def _measured_columns(best: Sequence[TrialResult], metric: str) -> list[Column]:
+    measured = {
+        "#": [str(place + 1) for place in range(len(best))],
+        "trial": [str(one.number) for one in best],
+        "dev\nloss": [show_error(one.dev_loss) for one in best],
+        "dev\nerror": [show_error(one.dev_error) for one in best],
+        "train\nerror": [show_error(one.train_error) for one in best],
+        "best\nepoch": [str(one.best_epoch) for one in best],
+        "seconds": [f"{one.seconds:.1f}" for one in best],
+    }
+    if metric != "dev_loss":
+        del measured["dev\nloss"]
+    return [Column(title=title, cells=tuple(cells)) for title, cells in measured.items()]
+
+
+def _searched_columns(best: Sequence[TrialResult], space: Space) -> dict[str, Column]:
+    """One column a path: of ranges that exclude each other (options of a choice) a row has one."""
+    names: dict[str, list[str]] = {}
+    for dimension in space.dimensions:
+        names.setdefault(dimension.path, []).append(dimension.name)
+    titles = short_names(list(names))
+    columns = {}
+    for path, alternatives in names.items():
+        given = [[one.values[name] for name in alternatives if name in one.values] for one in best]
+        columns[path] = Column(
+            title=titles[path].replace("_", "_\n", 1),
+            cells=tuple(show_value(found[0]) if found else "-" for found in given),
+            left=any(isinstance(found[0], str) for found in given if found),
+        )
+    return columns
+
+
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """Each dotted path's shortest ending that no other path shares and that is not a bare index.
+
+    >>> short_names(["optim.lr", "model.hidden.0", "data.seed", "train.seed"]).values()
+    dict_values(['lr', 'hidden.0', 'data.seed', 'train.seed'])
+    """
+    return {path: _short_name(path, paths) for path in paths}
+
+
+def _short_name(path: str, paths: Sequence[str]) -> str:
+    parts = path.split(".")
+    for length in range(1, len(parts)):
+        ending = parts[-length:]
+        sharing = sum(other.split(".")[-length:] == ending for other in paths)
+        if sharing == 1 and not ending[0].isdigit():
+            return ".".join(ending)
+    return path
+
+
+def _table(columns: Sequence[Column], rows: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            Text(column.title),
+            justify="left" if column.left else "right",
+            vertical="bottom",
+            no_wrap=True,
+            min_width=column.width,
+        )
+    for row in range(rows):
+        style = "green" if row == 0 else None
+        table.add_row(*(Text(column.cells[row]) for column in columns), style=style)
+    return table

@@ -1,0 +1,76 @@
+"""From rich renderables to plain text of a fixed width, with or without colour."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from typing import IO
+
+from rich.console import Console, RenderableType
+
+PLAIN_WIDTH = 80  # of everything that does not go to a terminal: mails, issues, golden files
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def wants_color(stream: IO[str]) -> bool:
+    """Whether text on this stream may be coloured: a terminal, and the user did not say no.
+
+    Sources: no-color.org (NO_COLOR, when set and not empty); terminfo's "dumb".
+    """
+    refused = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not refused
+
+
+def width_of(stream: IO[str]) -> int:
+    """The columns of the terminal that the stream is; 80 if it is none."""
+    if not stream.isatty():
+        return PLAIN_WIDTH
+    return shutil.get_terminal_size(fallback=(PLAIN_WIDTH, 24)).columns
+
+
+def render(renderable: RenderableType, *, width: int = PLAIN_WIDTH, color: bool = False) -> str:
+    """The text that rich draws, without blanks at the ends of lines and without a last newline.
+
+    >>> render("[bold]best[/bold]: trial 3")
+    'best: trial 3'
+    """
+    console = Console(
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+    with console.capture() as captured:
+        console.print(renderable)
+    return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
+
+
+def sparkline(numbers: Sequence[float], *, columns: int = 40) -> str:
+    """A curve in one line of text: the lowest finite number is ▁, the highest █, a hole a blank.
+
+    columns  at most so many characters; of a longer curve each character shows the last number of
+             its stretch, so that the end of the line is the end of the curve.
+
+    >>> sparkline([0.8, 0.4, 0.1, 0.1])
+    '█▄▁▁'
+    >>> sparkline([1.0, float("nan"), 1.0])
+    '▁ ▁'
+    """
+    count = min(len(numbers), columns)
+    shown = [numbers[(index + 1) * len(numbers) // count - 1] for index in range(count)]
+    finite = [number for number in shown if abs(number) < float("inf")]
+    if not finite:
+        return " " * count
+    low, span = min(finite), max(finite) - min(finite)
+    # Scaled before subtracting anything large, and one level for a curve that does not move.
+    levels = len(BARS) - 1
+    return "".join(
+        BARS[round((number - low) / span * levels) if span > 0 else 0]
+        if abs(number) < float("inf")
+        else " "
+        for number in shown
+    )

@@ -1,0 +1,104 @@
+"""`dltune report`: the same tables, the same files, without training anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dltune.search.folder_lock import FolderLock
+
+
+@pytest.fixture
+def run(study: Path, folder: Path) -> Path:
+    """A copy of the finished study at runs/four, to be changed."""
+    shutil.copytree(study, folder / "runs" / "four")
+    return Path("runs/four")
+
+
+def test_the_tables_are_those_of_the_search(dltune, folder: Path) -> None:
+    searched = dltune("search", "tiny.toml", "--trials", "3", "--name", "three")
+    reported = dltune("report", "runs/three")
+    assert (reported.code, reported.out) == (0, searched.out)
+    assert reported.err.splitlines()[-1] == searched.err.splitlines()[-1]
+
+
+def test_csv_files_are_rewritten(dltune, run: Path) -> None:
+    before = {name: (run / name).read_bytes() for name in ("trials.csv", "history.csv")}
+    (run / "trials.csv").unlink()
+    done = dltune("report", run)
+    assert done.err.splitlines()[0] == "rewritten: runs/four/trials.csv, runs/four/history.csv"
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_a_run_by_its_name(dltune, run: Path) -> None:
+    assert dltune("report", "four") == dltune("report", run)
+
+
+def test_json(dltune, run: Path) -> None:
+    document = json.loads(dltune("report", run, "--json").out)
+    assert document["run"] == "runs/four"
+    assert document["trials"] == len(document["top"]) == 4
+    assert document["best"]["config"]["model.hidden"] == [8]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders have no lock there")
+def test_the_files_of_a_running_study_are_left_alone(dltune, run: Path) -> None:
+    lock = FolderLock(run)
+    try:
+        done = dltune("report", run)
+    finally:
+        lock.release()
+    assert done.code == 0
+    assert done.err.startswith("the CSV files were left alone: runs/four: another dltune process")
+    assert "best: trial" in done.out
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("foru", "error: there is no run foru, neither as a folder nor in runs"),
+        ("runs", "error: runs: has no study.journal, so it is not the run folder of a search"),
+    ],
+)
+def test_what_is_no_run(name: str, error: str, dltune, run: Path) -> None:
+    done = dltune("report", name)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[0] == error
+
+
+def test_a_name_spelled_alike_is_offered(dltune, run: Path) -> None:
+    assert "Did you mean four?" in dltune("report", "foru").err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colour_on_a_terminal_unless_refused(no_color: str, run: Path) -> None:
+    import pty
+
+    terminal, stdout = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dltune", "report", str(run)],
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"TERM": "xterm-256color", "NO_COLOR": no_color},
+    )
+    os.close(stdout)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # Linux's way to say that the other side has closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0
+    assert b"best: trial" in shown
+    assert (b"\x1b[" in shown) is (not no_color)

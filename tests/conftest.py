@@ -1,0 +1,25 @@
+"""What every test shares: a terminal of 80 columns without colour, and few threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# Before torch is imported anywhere: the models here are too small to share, and threads that wait
+# for each other on a busy machine spin.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["COLUMNS"] = "80"
+os.environ["NO_COLOR"] = "1"
+for name in ("FORCE_COLOR", "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "TERMINAL_WIDTH"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture
+def golden() -> Callable[[str], str]:
+    """The text of a file in tests/golden, without its last newline."""
+    return lambda name: (GOLDEN / name).read_text(encoding="utf-8").removesuffix("\n")

@@ -1,0 +1,69 @@
+"""The document that `--json` prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from dltune.cli.output import to_json
+from dltune.recipe.recipe import Recipe
+from dltune.recipe.schema import flatten
+from dltune.report.document import study_document
+from dltune.search.records import StoredTrial
+from dltune.training.history import TrialResult, TrialState
+
+
+def stored(recipe: Recipe, results: list[TrialResult]) -> list[StoredTrial]:
+    return [
+        StoredTrial(result=one, config=flatten(recipe.config(one.values)), examples={})
+        for one in results
+    ]
+
+
+def test_keys_and_numbers(recipe: Recipe, results: list[TrialResult]) -> None:
+    document = study_document(
+        Path("runs/four"),
+        stored(recipe, results),
+        strategy="random",
+        seed=7,
+        metric="dev_error",
+        limit=3,
+    )
+    assert {key: document[key] for key in ("run", "strategy", "seed", "metric", "trials")} == {
+        "run": "runs/four",
+        "strategy": "random",
+        "seed": 7,
+        "metric": "dev_error",
+        "trials": 16,
+    }
+    assert document["states"] == {"complete": 10, "diverged": 6}
+    assert document["failures"] == [
+        {"state": "diverged", "reason": "non-finite loss", "trials": [4, 5, 10, 13, 14, 15]}
+    ]
+    assert [one["trial"] for one in document["top"]] == [7, 1, 0]
+    best, first = document["best"], document["top"][0]
+    assert best["objective"] == best["dev_error"] == results[7].dev_error
+    assert best["values"] == results[7].values
+    assert best["config"]["optim.name"] == "adamw"
+    assert {key: value for key, value in best.items() if key != "config"} == first
+
+
+def test_without_a_complete_trial_best_is_null(recipe: Recipe, results: list[TrialResult]) -> None:
+    diverged = [one for one in results if one.state is TrialState.DIVERGED]
+    document = study_document(
+        Path("runs/x"), stored(recipe, diverged), strategy="grid", seed=0, metric="dev_error"
+    )
+    assert document["best"] is None
+    assert document["top"] == []
+
+
+def test_what_is_not_finite_is_null_in_json(recipe: Recipe, results: list[TrialResult]) -> None:
+    odd = [dataclasses.replace(results[7], train_loss=float("nan"), test_loss=float("inf"))]
+    document = study_document(
+        Path("runs/x"), stored(recipe, odd), strategy="random", seed=0, metric="dev_error"
+    )
+    text = json.dumps(to_json(document), allow_nan=False)
+    best = json.loads(text)["best"]
+    assert best["train_loss"] is best["test_loss"] is None
+    assert best["dev_loss"] == results[7].dev_loss

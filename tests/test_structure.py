@@ -1,0 +1,173 @@
+"""The shape of the source tree: which room may import which, how long things may get."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dltune
+
+PACKAGE = Path(dltune.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# A room may import rooms of a lower floor and itself; rooms of one floor do not know each other.
+FLOORS = {
+    "errors": 0,
+    "recipe": 1,
+    "data": 2,
+    "models": 2,
+    "training": 3,
+    "lr": 4,
+    "search": 4,
+    "diagnosis": 4,
+    "report": 5,
+    "cli": 6,
+    "__main__": 7,
+}
+HEAVY = (
+    "matplotlib",
+    "numpy",
+    "optuna",
+    "pandas",
+    "plotext",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "torch",
+)
+LONGEST_FILE, LONGEST_FUNCTION = 300, 50  # lines; the second without the docstring
+NO_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_modules(node: ast.AST) -> list[str]:
+    """Every module that is imported anywhere below the node, inside functions too."""
+    found = []
+    for one in ast.walk(node):
+        if isinstance(one, ast.Import):
+            found += [alias.name for alias in one.names]
+        elif isinstance(one, ast.ImportFrom):
+            assert one.level == 0, f"line {one.lineno}: a relative import"
+            found.append(one.module or "")
+    return found
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "dltune" and len(parts) > 1 else None
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms | {"errors", "__main__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_one_way(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if room == "__init__":
+        pytest.skip("the shop window shows things from every room")
+    upward = [
+        module
+        for module in imported_modules(tree_of(path))
+        if (target := room_of(module)) and target != room and FLOORS[target] >= FLOORS[room]
+    ]
+    assert upward == []
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("search/strategies/*.py")), ids=name_of)
+def test_a_strategy_does_not_know_the_study(path: Path) -> None:
+    inside = [module for module in imported_modules(tree_of(path)) if room_of(module) == "search"]
+    assert [module for module in inside if not module.startswith("dltune.search.strategies")] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_is_short_and_says_what_it_is(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "no docstring"
+    assert len(text.splitlines()) < LONGEST_FILE
+    assert path.stem not in NO_NAMES
+    imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
+    functions = [one for one in tree.body if isinstance(one, ast.FunctionDef | ast.ClassDef)]
+    if imports or functions:
+        assert "from __future__ import annotations" in text
+
+
+def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_functions_are_short(path: Path) -> None:
+    functions = [
+        one
+        for one in ast.walk(tree_of(path))
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lengths = {one.name: lines_of_body(one) for one in functions}
+    assert {name: lines for name, lines in lengths.items() if lines >= LONGEST_FUNCTION} == {}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=name_of)
+def test_a_room_imports_nothing_at_its_door(path: Path) -> None:
+    allowed = {"__future__", "typing", "importlib", "collections.abc"}
+    at_the_top = [
+        module
+        for statement in tree_of(path).body
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+        for module in imported_modules(statement)
+    ]
+    assert set(at_the_top) <= allowed
+
+
+def modules_after(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after the statement."""
+    program = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_dltune_imports_nothing_heavy() -> None:
+    assert modules_after("import dltune") & {*HEAVY, "pydantic", "rich", "typer"} == set()
+
+
+def test_the_recipe_room_needs_no_tensor_and_no_table() -> None:
+    assert modules_after("import dltune.recipe.files") & set(HEAVY) == set()
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    names = getattr(dltune, "__all__", ["__version__"])
+    assert list(names) == sorted(names)
+    for name in names:
+        assert hasattr(dltune, name)
+
+
+def test_messages_name_only_commands_that_exist() -> None:
+    """What a hint says to type can be typed."""
+    from dltune.cli.main import app
+
+    names = {command.name for command in app.registered_commands}
+    typed = re.compile(r"(?:Type|with:?|Try|run|next:|\n\s*Example:) dltune ([a-z-]+)")
+    unknown = {
+        f"{name_of(path)}: dltune {command}"
+        for path in FILES
+        for command in typed.findall(path.read_text(encoding="utf-8"))
+        if command not in names
+    }
+    assert unknown == set()
