@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import subprocess
@@ -89,8 +90,13 @@ def test_a_mistake_leaves_no_run_folder(dltune, folder: Path) -> None:
     assert not list((folder / "runs").glob("*"))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_leaves_no_run_folder(folder: Path) -> None:
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "trials.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def start_long(folder: Path) -> subprocess.Popen[str]:
+    """A training of a million epochs that has begun."""
     settings = ["--set", "optim.lr=0.01", "--set", "train.epochs=1000000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "dltune", "train", "tiny.toml", "--name", "long", *settings],
@@ -98,20 +104,66 @@ def test_ctrl_c_leaves_no_run_folder(folder: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if "1 trial of 1000000 epochs" in line:
-                break
-        time.sleep(0.5)  # into the training
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    for line in process.stderr:
+        if "1 trial of 1000000 epochs" in line:
+            break
+    time.sleep(2)  # into the training
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_stops_after_the_epoch_and_keeps_what_was_trained(dltune, folder: Path) -> None:
+    process = start_long(folder)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "dev error" in out
+    assert err.startswith("stopping after this epoch; Ctrl-C again stops at once")
+    row = rows_of(folder / "runs" / "long")[0]
+    assert row["state"] == "complete"
+    assert row["reason"] == f"stopped by Ctrl-C after epoch {row['epochs']} of 1000000"
+    assert f"{row['reason']}; runs/long keeps the best epoch so far" in err
+    assert (folder / "runs" / "long" / "checkpoints" / "best.pt").exists()
+    assert dltune("diagnose", "runs/long").code in (0, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_a_second_ctrl_c_stops_at_once_and_leaves_no_run_folder(folder: Path) -> None:
+    # A step that never ends, so that the first Ctrl-C has nothing to wait for.
+    (folder / "slow.py").write_text(
+        "import time\nfrom torch import nn\n\n"
+        "class Slow(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        if self.training:\n"
+        "            time.sleep(600)\n"
+        "        return super().forward(x.flatten(1))\n\n"
+        "def build(inputs, outputs):\n"
+        "    return Slow(inputs[0], outputs)\n"
+    )
+    (folder / "tiny.toml").write_text(
+        '[data]\nsource = "sklearn:wine"\n[model]\nfactory = "slow.py:build"\n'
+    )
+    process = start_long(folder)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err == "interrupted before the last epoch; nothing is kept in runs/long\n"
+    assert "stopped at once; nothing is kept in runs/long\n" in err
     assert not (folder / "runs" / "long").exists()
+
+
+def test_the_best_recipe_of_a_search_gives_the_same_numbers_again(dltune, folder: Path) -> None:
+    assert dltune("search", "tiny.toml", "--trials", "3", "--name", "found").code == 0
+    assert dltune("train", "runs/found/best.toml", "--name", "again").code == 0
+    searched = rows_of(folder / "runs" / "found")
+    best = min(searched, key=lambda row: (float(row["objective"]), int(row["trial"])))
+    again = rows_of(folder / "runs" / "again")[0]
+    for column in ("dev_error", "dev_loss", "test_loss", "train_loss", "best_epoch", "seed"):
+        assert again[column] == best[column]
 
 
 @pytest.mark.parametrize("epochs", [3, 40])

@@ -10,6 +10,7 @@ from dltune.recipe.recipe import Recipe
 from dltune.search.checkpoint import Finished
 from dltune.search.records import StudyMeta
 from dltune.search.strategies.random import RandomSearch
+from dltune.search.study_loop import with_seed
 from dltune.training.history import EpochRecord, TrialResult, TrialState
 from dltune.training.seeds import trial_seed
 
@@ -73,7 +74,7 @@ def finished(
     weights = {} if objective is None else {"0.weight": torch.full((2, 3), float(number))}
     return Finished(
         result=result,
-        config=recipe.config(proposal.values),
+        config=with_seed(recipe.config(proposal.values), trial_seed(0, number)),
         weights=weights,
         examples=EXAMPLES,
     )

@@ -16,7 +16,9 @@ from dltune.report.numbers import count_of, show_error, show_value
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
     from dltune.recipe.schema import Config
+    from dltune.search.interrupts import Interrupts
     from dltune.search.store import RunFolder
+    from dltune.training.engine import Stop
     from dltune.training.history import EpochRecord
     from dltune.training.loop import TrialOutcome
 
@@ -45,12 +47,14 @@ def train(
     from dltune.search.run import load_run
 
     path = _free_path(runs_dir, name, recipe.stem)
-    if not _train_into(path, given):
-        output.say(f"interrupted before the last epoch; nothing is kept in {path}")
-        return output.INTERRUPTED
+    stopped_by = _train_into(path, given)
     run = load_run(path)
     show_run(run, as_json=as_json)
+    if stopped_by:
+        output.say(f"{stopped_by}; {path} keeps the best epoch so far")
     say_diagnose(run)
+    if stopped_by:
+        return output.INTERRUPTED
     return output.FINE if all_complete(run) else output.FINDINGS
 
 
@@ -64,10 +68,11 @@ def _free_path(runs_dir: Path, name: str | None, stem: str) -> Path:
         raise RunFolderError(taken.found, hint=hint) from None
 
 
-def _train_into(path: Path, recipe: Recipe) -> bool:
-    """Train the recipe's one config into a new run folder; False if Ctrl-C came before the end.
+def _train_into(path: Path, recipe: Recipe) -> str:
+    """Train the recipe's one config into a new run folder; says what stopped it before its end.
 
-    A training that does not end leaves no folder: there is nothing in it to go on with.
+    Ctrl-C stops after the epoch that runs, and what was trained is kept. A second one stops at
+    once, like an error: no folder is left then, since there is nothing in it.
     """
     from dltune.data.device import resolve_device, to_device
     from dltune.data.load import load_data
@@ -76,7 +81,6 @@ def _train_into(path: Path, recipe: Recipe) -> bool:
     from dltune.search.interrupts import Interrupts
     from dltune.training.history import Trial
     from dltune.training.loop import train_cohort
-    from dltune.training.seeds import trial_seed
 
     config = recipe.config()
     dataset = load_data(config.data, folder=recipe.folder)
@@ -84,24 +88,28 @@ def _train_into(path: Path, recipe: Recipe) -> bool:
     examples = examples_of(dataset)
     folder = _new_folder(path, recipe, config, examples)
     output.say(*dataset.notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
-    trial = Trial(number=0, config=config, seed=trial_seed(config.train.seed, 0))
+    trial = Trial(number=0, config=config, seed=config.train.seed)
     training = train_cohort([trial], data, folder=recipe.folder)
-    with Interrupts() as interrupts:
-        try:
-            with interrupts.allowed():
-                (outcome,) = _follow(training, config.train.epochs)
-            finished = Finished(
-                result=outcome.result, config=config, weights=outcome.weights, examples=examples
+    try:
+        with Interrupts(on_first=_say_stopping) as interrupts:
+            (outcome,) = _follow(training, config.train.epochs, interrupts)
+        with Interrupts():  # the writing is not cut off
+            result, weights = outcome.result, outcome.weights
+            folder.append(
+                [Finished(result=result, config=config, weights=weights, examples=examples)]
             )
-            folder.append([finished])
-        except (DltuneError, KeyboardInterrupt) as end:
-            shutil.rmtree(path)
-            if isinstance(end, DltuneError):
-                raise
-            return False
-        finally:
-            folder.close()
-    return True
+    except (DltuneError, KeyboardInterrupt) as end:
+        shutil.rmtree(path)
+        if isinstance(end, KeyboardInterrupt):
+            output.say(f"stopped at once; nothing is kept in {path}")
+        raise
+    finally:
+        folder.close()
+    return outcome.result.reason if interrupts.requested else ""
+
+
+def _say_stopping() -> None:
+    output.say("stopping after this epoch; Ctrl-C again stops at once and keeps nothing")
 
 
 def _new_folder(
@@ -124,18 +132,27 @@ def _new_folder(
 
 
 def _follow(
-    training: Generator[list[EpochRecord], None, list[TrialOutcome]], epochs: int
+    training: Generator[list[EpochRecord], Mapping[int, Stop] | None, list[TrialOutcome]],
+    epochs: int,
+    interrupts: Interrupts,
 ) -> list[TrialOutcome]:
-    """Say every epoch; where nobody watches, one in ten."""
+    """Say every epoch, where nobody watches one in ten; Ctrl-C stops after the one that runs."""
+    from dltune.training.engine import Stop
+    from dltune.training.history import TrialState
+
     every = 1 if sys.stderr.isatty() else max(1, epochs // PLAIN_LINES)
+    stops: dict[int, Stop] | None = None
     while True:
         try:
-            records = next(training)
+            records = training.send(stops)
         except StopIteration as end:
             return cast("list[TrialOutcome]", end.value)
         for record in records:
             if record.epoch % every == 0 or record.epoch == epochs:
                 output.say(epoch_line(record, epochs))
+            if interrupts.requested:
+                reason = f"stopped by Ctrl-C after epoch {record.epoch} of {epochs}"
+                stops = {record.trial: Stop(state=TrialState.COMPLETE, reason=reason)}
 
 
 def epoch_line(record: EpochRecord, epochs: int) -> str:

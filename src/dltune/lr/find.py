@@ -14,7 +14,6 @@ from dltune.lr.suggest import LrSuggestion, suggest
 from dltune.lr.sweep import sweep, untouched_random_states
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config
-from dltune.training.seeds import trial_seed
 
 # Twenty-five steps a decade: fewer leave too few points for the smoother, more cost time and let
 # the model learn so much at low rates that little is left to see at high ones.
@@ -98,7 +97,7 @@ def find_lr(
         data = to_device(dataset, resolve_device(config.train.device))
         curve = sweep(
             config,
-            seed=trial_seed(config.train.seed, 0),
+            seed=config.train.seed,
             data=data,
             folder=folder,
             low=default_low if low is None else low,

@@ -17,8 +17,8 @@ from dltune.lr.smooth import SIGMA_DECADES, SmoothCurve, smooth
 SLOPE_SHARE = 0.25
 # A sweep passes the rate at which training turns unstable and shows it only some updates later:
 # up to 3.5 times too high where theory knows the rate. Half of the true one is the classic advice
-# (Smith 2017, section 3.3); eight is what lost least in the measurements.
-EDGE_DIVISOR = 8.0
+# (Smith 2017, section 3.3); six is what lost least in the measurements.
+EDGE_DIVISOR = 6.0
 # The smoother spreads the start of a blow-up over a fifth of a decade to each side; a quarter of
 # the drop is where its foot stands.
 EDGE_RISE = 0.25
@@ -97,7 +97,7 @@ class _Points:
 def suggest(curve: LrCurve) -> LrSuggestion:
     """The learning rate that a sweep's curve supports, if it does.
 
-    suggestion = min(r_slope, edge / 8), rounded to two digits. From the steepest point on, r_slope
+    suggestion = min(r_slope, edge / 6), rounded to two digits. From the steepest point on, r_slope
     is the last rate up to which the smoothed loss keeps falling at least a quarter as steeply, per
     decade, as there; at the latest it is the minimum. Where no edge was seen, r_slope is it.
 
@@ -111,7 +111,7 @@ def suggest(curve: LrCurve) -> LrSuggestion:
     ...     rates=rates, losses=tuple(losses), initial_loss=2.0, end=SweepEnd.RANGE, low=1e-5,
     ...     high=1.0, steps=201, epochs=1.0, optimizer="sgd", seed=0))
     >>> found.status.value, found.suggestion, round(found.minimum, 3), round(found.edge, 3)
-    ('ok', 0.0088, 0.038, 0.071)
+    ('ok', 0.012, 0.038, 0.071)
     """
     if curve.end is SweepEnd.NON_FINITE and not curve.losses:
         return _broken(curve)
@@ -184,7 +184,7 @@ def _why(by_slope: float, edge: float | None, highest: float) -> str:
         return f"{slope_rule}; there is no stability edge up to {highest:.2g}"
     if by_slope <= edge / EDGE_DIVISOR:
         return f"{slope_rule}; the stability edge is {edge / by_slope:.0f} times higher"
-    return f"an eighth of the stability edge; the slope alone would allow {by_slope:.2g}"
+    return f"a sixth of the stability edge; the slope alone would allow {by_slope:.2g}"
 
 
 def two_digits(rate: float) -> float:

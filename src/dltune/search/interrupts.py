@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -14,7 +14,9 @@ class Interrupts:
     """Inside `with`, Ctrl-C raises KeyboardInterrupt only where `allowed()` says so.
 
     Elsewhere it is remembered and raised by the next `allowed()`; a second Ctrl-C changes nothing,
-    so that an impatient one cannot cut off the writing. A handler that somebody else has installed
+    so that an impatient one cannot cut off the writing. With `on_first`, which is called when the
+    first one comes, a second one raises wherever it strikes. `requested` tells whether one has
+    come. A handler that somebody else has installed
     stays in place, and so does Python's own outside the main thread, where no Ctrl-C arrives.
 
     >>> import signal
@@ -27,8 +29,9 @@ class Interrupts:
     written
     """
 
-    def __init__(self) -> None:
-        self._requested = False
+    def __init__(self, *, on_first: Callable[[], None] | None = None) -> None:
+        self.requested = False
+        self._on_first = on_first
         self._is_allowed = False
         self._previous: Any = None
 
@@ -45,7 +48,7 @@ class Interrupts:
     @contextlib.contextmanager
     def allowed(self) -> Iterator[None]:
         """Inside, Ctrl-C raises at once; an earlier one raises on entry."""
-        if self._requested:
+        if self.requested:
             raise KeyboardInterrupt
         self._is_allowed = True
         try:
@@ -54,6 +57,9 @@ class Interrupts:
             self._is_allowed = False
 
     def _handle(self, signal_number: int, frame: FrameType | None) -> None:
-        self._requested = True
-        if self._is_allowed:
+        insisted = self.requested and self._on_first is not None
+        if not self.requested and self._on_first is not None:
+            self._on_first()
+        self.requested = True
+        if self._is_allowed or insisted:
             raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dltune.errors import RunFolderError
-from dltune.recipe.files import load_recipe, recipe_text_with
+from dltune.recipe.files import load_recipe, parse_recipe, recipe_text_with
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.search.checkpoint import Finished, write_checkpoint
@@ -198,7 +198,10 @@ class RunFolder:
         if self.best is not None:
             metric = f"{self.meta.metric} {self.best.objective!r}"
             title = f"# Trial {self.best.number} of {self.path.name}: {metric}\n"
-            text = recipe_text_with(self.recipe, self.best.values)
+            fixed = recipe_text_with(self.recipe, self.best.values)
+            # With the trial's own seed: `dltune train best.toml` gives the same numbers again.
+            seed = f"train.seed={self.best.seed}"
+            text = parse_recipe(fixed, folder=self.path, overrides=[seed]).text
             replace_file(self.path / BEST_RECIPE, title + text)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict, Unpack
 
 from dltune.errors import RecipeError
+from dltune.recipe.schema import Config
 from dltune.search.checkpoint import Finished
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import Executor, Progress, TrialEnded, TrialStarted
@@ -127,7 +128,10 @@ class StudyLoop:
                 self._finish(Finished(result=result, config=None, weights={}, examples={}))
             else:
                 trial = Trial(
-                    number=proposal.number, config=config, seed=seed, values=proposal.values
+                    number=proposal.number,
+                    config=with_seed(config, seed),
+                    seed=seed,
+                    values=proposal.values,
                 )
                 trials.append(trial)
         return trials
@@ -189,6 +193,16 @@ class StudyLoop:
     def _report(self, kind: EventKind, **about: Unpack[About]) -> None:
         done, total = len(self._results), self._total
         self._on_event(StudyEvent(kind=kind, done=done, total=total, best=self._best, **about))
+
+
+def with_seed(config: Config, seed: int) -> Config:
+    """The config that trains this very trial again, by itself.
+
+    >>> from dltune.recipe.schema import DataConfig
+    >>> with_seed(Config(data=DataConfig(source="sklearn:wine")), 7).train.seed
+    7
+    """
+    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
 
 
 def observations(results: Sequence[TrialResult]) -> list[Observation]:

@@ -74,9 +74,10 @@ class EpochRecord:
 class TrialResult:
     """What a trial came to: one row of `trials.csv`, and its history.
 
-    reason      empty for a complete trial; else typed: "non-finite loss", "out of memory", "user
-                model: ..." and the like.
-    objective   the metric that is minimised, at the best epoch; None unless the trial is complete.
+    reason      empty for a trial that ran to its end; else typed: "non-finite loss", "out of
+                memory", "user model: ..." and the like.
+    objective   the metric that is minimised, at the best epoch; None for a trial that diverged or
+                failed.
     best_epoch  the epoch with the smallest objective, from 1; the errors, losses and weights are
                 of that epoch.
     epochs      epochs that were run.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +18,9 @@ from dltune.data.device import DeviceData
 from dltune.training.engine import Engine, Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
 from dltune.training.looped import LoopedEngine
+
+# A stopped trial in one of these states has an objective: it ended in good health.
+USABLE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class TrialOutcome:
 
 def train_cohort(
     trials: Sequence[Trial], data: DeviceData, *, folder: Path
-) -> Generator[list[EpochRecord], None, list[TrialOutcome]]:
+) -> Generator[list[EpochRecord], Mapping[int, Stop] | None, list[TrialOutcome]]:
     """Train a cohort; yields the living trials' records by epoch, returns the outcomes in order.
 
     trials  configs with seeds; numbers must differ.
@@ -41,6 +44,9 @@ def train_cohort(
     objective, when its loss is not finite (diverged), or when it fails. Same trial, same numbers:
     on one device with one number of threads a training is deterministic for a seed, whoever trains
     beside it.
+
+    Whoever loops over the epochs may end trials early by sending a Stop for each, by number: a
+    stopped trial is measured with the best weights it has had.
 
     Raises TrainingError if the loss or a setting does not fit the task.
     """
@@ -60,7 +66,11 @@ def train_cohort(
             if watch.done:
                 engine.drop(number)
                 alive.remove(number)
-        yield records
+        for number, stop in ((yield records) or {}).items():
+            if number in alive:
+                watches[number].stop = stop
+                engine.drop(number)
+                alive.remove(number)
     return [_outcome(watches[trial.number], engine) for trial in trials]
 
 
@@ -109,15 +119,16 @@ class Watch:
 def _outcome(watch: Watch, engine: Engine) -> TrialOutcome:
     trial, best, stop = watch.trial, watch.best, watch.stop
     final = Final(test=None, train_dev=None, weights={})
-    if best is not None and stop is None:
+    # A trial that blew up is no candidate, however good it was before.
+    good = best is not None and (stop is None or stop.state in USABLE)
+    if good:
         final = engine.finish(trial.number)
     result = TrialResult(
         number=trial.number,
         seed=trial.seed,
         state=stop.state if stop else TrialState.COMPLETE,
         reason=stop.reason if stop else "",
-        # A trial that blew up later is no candidate, however good it was before.
-        objective=watch.objective(best) if best and not stop else None,
+        objective=watch.objective(best) if best and good else None,
         best_epoch=best.epoch if best else None,
         train_loss=best.train_loss if best else None,
         train_error=best.train_error if best else None,
