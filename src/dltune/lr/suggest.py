@@ -16,8 +16,8 @@ from dltune.lr.smooth import SIGMA_DECADES, SmoothCurve, smooth
 # to a half do about equally well; a quarter is far enough from the noise around the minimum.
 SLOPE_SHARE = 0.25
 # A sweep passes the rate at which training turns unstable and shows it only some updates later:
-# up to 3.5 times too high where theory knows the rate. Half of the true one is the classic advice
-# (Smith 2017, section 3.3); six is what lost least in the measurements.
+# plain gradient descent up to 3.5 times too high, where theory knows it. Half of the true one is
+# the classic advice (Smith 2017, section 3.3); six is what lost least in the measurements.
 EDGE_DIVISOR = 6.0
 # The smoother spreads the start of a blow-up over a fifth of a decade to each side; a quarter of
 # the drop is where its foot stands.

@@ -37,13 +37,23 @@ class DataShelf:
 
     def dataset(self, config: DataConfig) -> Dataset:
         """The data set of a `[data]` section; DataError if it cannot be loaded."""
+        return self.load(config, typed=config, folder=self._folder)
+
+    def load(self, config: DataConfig, *, typed: DataConfig, folder: Path) -> Dataset:
+        """The data set of a `[data]` section that was typed for another folder.
+
+        typed   the same section, with file references that hold from `folder`. Before a run folder
+                is there no path through it leads anywhere, and a mistake is told as it was typed.
+
+        Raises DataError if the data cannot be loaded.
+        """
         if self._given is not None:
             return self._given
         key = config.model_dump_json()
         if key not in self._loaded:
             from dltune.data.load import load_data
 
-            self._loaded[key] = load_data(config, folder=self._folder)
+            self._loaded[key] = load_data(typed, folder=folder)
         return _newest(self._loaded, key)
 
     def on_device(self, config: DataConfig, device_name: str) -> DeviceData:

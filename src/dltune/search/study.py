@@ -69,7 +69,6 @@ def run_study(
         if recipe is None:
             raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
         check_free(path)
-        recipe = relocate(recipe, path)
         shelf = DataShelf(path, dataset)
         folder, searcher = _start(
             recipe, path, strategy or DEFAULT_STRATEGY, trials, seed or DEFAULT_SEED, given, shelf
@@ -92,7 +91,7 @@ def run_study(
 
 
 def _start(
-    recipe: Recipe,
+    typed: Recipe,
     path: Path,
     name: str,
     trials: int | None,
@@ -100,6 +99,7 @@ def _start(
     options: Mapping[str, Any],
     shelf: DataShelf,
 ) -> tuple[RunFolder, Strategy]:
+    recipe = relocate(typed, path)
     strategy = build_strategy(name, recipe.space, seed, **options)
     if any(one.path == "objective.metric" for one in recipe.space.dimensions):
         raise UsageError(
@@ -108,13 +108,14 @@ def _start(
         )
     total = _total(strategy, name, trials)
     config = _some_config(recipe, seed)
+    dataset = shelf.load(config.data, typed=_some_config(typed, seed).data, folder=typed.folder)
     meta = StudyMeta(
         strategy=name,
         options=strategy.options,
         seed=seed,
         trials=total,
         metric=config.objective.metric,
-        examples=examples_of(shelf.dataset(config.data)),
+        examples=examples_of(dataset),
         version=__version__,
     )
     return RunFolder.create(path, recipe, meta), strategy
