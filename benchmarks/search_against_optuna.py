@@ -22,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PEER = ROOT / "benchmarks" / "peers" / "optuna_dataloader.py"
+SPLIT = ROOT / "benchmarks" / "peers" / "digits_split.py"
 RECIPE = ROOT / "recipes" / "digits-mlp.toml"
 
 
@@ -41,6 +42,7 @@ def run_peer(trials: int, seed: int) -> tuple[float, float]:
 
 def run_dltune(trials: int, seed: int, folder: str) -> tuple[float, float]:
     command = [sys.executable, "-m", "dltune", "search", str(RECIPE), "--strategy", "random"]
+    command += ["--set", f"data.source={SPLIT}:load"]  # the same examples on both sides
     command += ["--trials", str(trials), "--seed", str(seed), "--json"]
     command += ["--runs-dir", folder, "--name", f"seed-{seed}", "--device", "cpu"]
     seconds, printed = timed(command)

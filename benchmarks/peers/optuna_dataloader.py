@@ -12,29 +12,24 @@ from __future__ import annotations
 import argparse
 import json
 
+import digits_split
 import numpy as np
 import optuna
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 
-def load_splits() -> tuple[TensorDataset, TensorDataset]:
-    features, targets = load_digits(return_X_y=True)
-    rest, _ = train_test_split(
-        np.arange(len(targets)), test_size=0.2, random_state=0, stratify=targets
-    )
-    train, dev = train_test_split(rest, test_size=0.25, random_state=0, stratify=targets[rest])
-    scaler = StandardScaler().fit(features[train])
+def load_datasets() -> tuple[TensorDataset, TensorDataset]:
+    splits = digits_split.load()
+    scaler = StandardScaler().fit(splits["train"][0])
 
-    def to_dataset(rows: np.ndarray) -> TensorDataset:
-        scaled = torch.tensor(scaler.transform(features[rows]), dtype=torch.float32)
-        return TensorDataset(scaled, torch.tensor(targets[rows]))
+    def to_dataset(features: np.ndarray, targets: np.ndarray) -> TensorDataset:
+        scaled = torch.tensor(scaler.transform(features), dtype=torch.float32)
+        return TensorDataset(scaled, torch.tensor(targets))
 
-    return to_dataset(train), to_dataset(dev)
+    return to_dataset(*splits["train"]), to_dataset(*splits["dev"])
 
 
 def error_on(model: nn.Module, loader: DataLoader) -> float:
@@ -53,7 +48,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    train, dev = load_splits()
+    train, dev = load_datasets()
 
     def objective(trial: optuna.Trial) -> float:
         lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)

@@ -185,3 +185,23 @@ def test_classification_learns(digits: DeviceData) -> None:
     assert outcome.result.dev_error < 0.1
     assert outcome.result.history[-1].train_loss < outcome.result.history[0].train_loss
     assert outcome.result.parameters == 64 * 16 + 16 + 16 * 10 + 10
+
+
+def test_seconds_are_of_the_epochs_without_the_building(
+    wine: DeviceData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A clock that only the building of the model moves forward.
+    (tmp_path / "net.py").write_text(
+        "import time\n"
+        "from torch import nn\n"
+        "def build(inputs, outputs):\n"
+        "    time.ticks.append(1.0)\n"
+        "    return nn.Linear(*inputs, outputs)\n"
+    )
+    ticks: list[float] = []
+    monkeypatch.setattr("time.ticks", ticks, raising=False)
+    monkeypatch.setattr("time.perf_counter", lambda: sum(ticks))
+    own = trial(0, model={"factory": "net.py:build"})
+    _, (outcome,) = run([own], wine, tmp_path)
+    assert sum(ticks) == 1.0
+    assert outcome.result.seconds == 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -134,3 +136,22 @@ def test_thirty_updates_equal_torch_on_cuda(name: str) -> None:
     descend(CASES[name][1](theirs), theirs)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.cpu(), other, rtol=1e-7, atol=1e-9)
+
+
+def test_no_optimizer_imports_torchs_compiler() -> None:
+    code = (
+        "import sys, torch\n"
+        "from pydantic import TypeAdapter\n"
+        "from dltune.recipe.schema import OptimConfig\n"
+        "from dltune.training.optimizers import CLASSES, build_optimizer\n"
+        "for name in CLASSES:\n"
+        "    weight = torch.nn.Parameter(torch.ones(2))\n"
+        "    optim = TypeAdapter(OptimConfig).validate_python({'name': name})\n"
+        "    optimizer = build_optimizer(optim, [weight], device=torch.device('cpu'))\n"
+        "    for _ in range(2):\n"
+        "        weight.grad = torch.ones(2)\n"
+        "        optimizer.step()\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -98,7 +98,8 @@ class SearchProgress:
             parts = [f"best dev error {best} (trial {event.best.number})"]
         seconds, new = self._clock() - self._started, self.completed(event) - self._before
         if new > 0 and seconds > 0:
-            parts.append(f"{60 * new / seconds:.3g} trials/min")
+            rate = 60 * new / seconds
+            parts.append(f"{rate:,.0f} trials/min" if rate >= 1000 else f"{rate:.3g} trials/min")
             left = seconds / new * (event.total - self.completed(event))
             parts += [f"{show_seconds(left)} left"] if left > 0 else []
         return "  ".join(parts)

@@ -72,9 +72,12 @@ def all_complete(run: Run) -> bool:
 
 def say_diagnose(run: Run) -> None:
     """Name the command that says what to change, or, without a complete trial, what to try."""
+    folder = shlex.quote(str(run.path))
     if run.best is not None:
-        command = f"dltune diagnose {shlex.quote(str(run.path))}"
-        output.say_next(command, "bias or variance, and what to change")
+        output.say_next(f"dltune diagnose {folder}", "bias or variance, and what to change")
+    elif run.results and all(result.state is TrialState.FAILED for result in run.results):
+        command = f"dltune diagnose {folder} --trial {run.results[0].number}"
+        output.say_next(command, "what became of it")
     else:
         command = f"dltune lr-find {shlex.quote(str(run.path / 'recipe.toml'))}"
         output.say_next(command, "learning rates that do not diverge")

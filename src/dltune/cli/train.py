@@ -76,6 +76,7 @@ def _train_into(path: Path, recipe: Recipe) -> str:
     """
     from dltune.data.device import resolve_device, to_device
     from dltune.data.load import load_data
+    from dltune.recipe.references import check_factory
     from dltune.search.checkpoint import Finished
     from dltune.search.data_shelf import examples_of
     from dltune.search.interrupts import Interrupts
@@ -83,6 +84,7 @@ def _train_into(path: Path, recipe: Recipe) -> str:
     from dltune.training.loop import train_cohort
 
     config = recipe.config()
+    check_factory(config, recipe.folder)
     dataset = load_data(config.data, folder=recipe.folder)
     data = to_device(dataset, resolve_device(config.train.device))
     examples = examples_of(dataset)

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from dltune.errors import RecipeError, closest
+from dltune.recipe.schema import Config, FactoryConfig
 from dltune.recipe.tree import FilePath
 
 EXAMPLE = 'Write it like "my_net.py:build".'
@@ -48,6 +49,15 @@ def load_reference(reference: str, folder: str | Path) -> Any:
         mean = f"; did you mean {guess}?" if guess else f"; it has {', '.join(own) or 'nothing'}"
         raise RecipeError(f"{reference}: {path.name} has no {name}{mean}")
     return getattr(module, name)
+
+
+def check_factory(config: Config, folder: str | Path) -> None:
+    """Raise `RecipeError` if the user's own model cannot be found, before a training begins.
+
+    folder  the recipe's. Built-in models always pass.
+    """
+    if isinstance(config.model, FactoryConfig):
+        load_reference(config.model.factory, folder)
 
 
 def _import_file(path: Path) -> ModuleType:

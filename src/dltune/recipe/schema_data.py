@@ -54,11 +54,9 @@ class SplitConfig(Section):
 
 
 class DataConfig(Section):
-    """The examples: a file, a folder, a bundled set or a Python function."""
+    """The examples: a file, a bundled set or a Python function."""
 
-    source: Text = Field(
-        description='a file or folder ("housing.csv"), "sklearn:digits", or "file.py:load"'
-    )
+    source: Text = Field(description='a file ("housing.csv"), "sklearn:digits", or "file.py:load"')
     target: Text | None = Field(default=None, description="column to predict; for tables")
     task: Literal["classification", "regression"] | None = Field(
         default=None,

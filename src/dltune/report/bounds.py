@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dltune.errors import RecipeError
 from dltune.recipe.files import parse_recipe
@@ -19,6 +19,8 @@ from dltune.report.numbers import show_value
 END_SHARE = 0.02
 WIDEN_LOG = 10.0  # one decade: the usual distance of grid points that a coarse search starts with
 WIDEN_LINEAR = 0.5  # half of the range, so that a search of the new range keeps its density
+
+RangeKind = TypeVar("RangeKind", Log, Uniform, Int, IntLog)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ def widened(
 ) -> Log | Uniform | Int | IntLog | None:
     """The range with one end moved outward: a factor of 10 in a log range, else half its width.
 
-    None where a whole number on a log scale is already 1.
+    None where a whole number on a log scale is already 1. Points, points per decade and step stay.
 
     >>> from dltune.recipe.ranges import Log, Int
     >>> widened(Log(1e-4, 1e-1), "high").toml(), widened(Int(1, 4), "high").toml()
@@ -87,24 +89,28 @@ def widened(
     match range_:
         case Log(low=low, high=high):
             moved = float(f"{(high if outward > 0 else low) * WIDEN_LOG**outward:.12g}")
-            return Log(low, moved) if outward > 0 else Log(moved, high)
+            return _with_end(range_, end, moved)
         case IntLog(low=low, high=high):
             moved_int = round((high if outward > 0 else low) * WIDEN_LOG**outward)
             moved_int = max(moved_int, 1)
             if moved_int == low:
                 return None
-            return IntLog(low, moved_int) if outward > 0 else IntLog(moved_int, high)
+            return _with_end(range_, end, moved_int)
         case Uniform(low=low, high=high, step=step):
             way = (high - low) * WIDEN_LINEAR
             way = way if step is None else max(1, round(way / step)) * step
             moved = float(f"{(high if outward > 0 else low) + outward * way:.12g}")
-            new = (low, moved) if outward > 0 else (moved, high)
-            return Uniform(*new, step=step)
+            return _with_end(range_, end, moved)
         case Int(low=low, high=high, step=step):
             stride = step or 1
             whole = max(1, round((high - low) * WIDEN_LINEAR / stride)) * stride
-            new_int = (low, high + whole) if outward > 0 else (low - whole, high)
-            return Int(*new_int, step=step)
+            return _with_end(range_, end, (high if outward > 0 else low) + outward * whole)
+
+
+def _with_end(range_: RangeKind, end: Literal["low", "high"], value: float) -> RangeKind:
+    """The range with one end replaced; what it says about a grid stays."""
+    moved: dict[str, Any] = {end: value}
+    return dataclasses.replace(range_, **moved)
 
 
 def render_bound_hits(hits: list[BoundHit]) -> str:

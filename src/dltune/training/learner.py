@@ -12,8 +12,9 @@ from torch import nn
 
 from dltune.data.device import DeviceData, Tensors
 from dltune.models.build import build_model
-from dltune.recipe.schema import Config
+from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.batches import BatchOrder, batch_examples, updates_per_epoch
+from dltune.training.flat import FlatParameters
 from dltune.training.losses import build_loss
 from dltune.training.measure import DeadUnits, Measured, measure
 from dltune.training.optimizers import build_optimizer, set_rate
@@ -67,7 +68,11 @@ class Learner:
         self._penalized = penalized_weights(self.model)
         self._loss = build_loss(config, task=data.task)
         self._plain_loss = build_loss(config, task=data.task, smoothing=False)
-        self._optimizer = build_optimizer(config.optim, self.parameters, device=data.device)
+        # A user's module may leave some parameters out of a pass: those stay separate tensors.
+        built_in = not isinstance(config.model, FactoryConfig)
+        self._flat = FlatParameters(self.parameters) if built_in else None
+        self._updated = [self._flat.vector] if self._flat else self.parameters
+        self._optimizer = build_optimizer(config.optim, self._updated, device=data.device)
         self._order = BatchOrder(
             config.train, len(data.train), seed=derive_seed(seed, "order"), device=data.device
         )
@@ -110,18 +115,20 @@ class Learner:
         """
         for weight in self.parameters:  # zero_grad, without the profiler's hooks around it
             weight.grad = None
-        train, total = self.data.train, torch.zeros((), device=self.data.device)
+        train, losses = self.data.train, []
         for indices in batches:
             outputs = self.model(train.features.index_select(0, indices))
-            loss = self._loss(outputs, train.targets.index_select(0, indices)) / len(batches)
-            loss.backward()
-            total = total + loss.detach()
-        return total
+            loss = self._loss(outputs, train.targets.index_select(0, indices))
+            (loss / len(batches) if len(batches) > 1 else loss).backward()
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def apply(self) -> None:
         """One optimizer update from the gradients, after penalties and clipping."""
         add_penalty_gradients(self._penalized, self.config.regularize)
         clip_gradients(self.parameters, self.config.regularize)
+        if self._flat:
+            self._flat.gather_gradients()
         self._optimizer.step()
 
     def set_lr(self, lr: float) -> None:
@@ -168,12 +175,12 @@ class Learner:
 
     def _measured_apply(self) -> tuple[float, float]:
         """`apply`, with the gradient's norm before it and ||change|| / ||weights|| of it."""
-        before = [weight.detach().clone() for weight in self.parameters]
+        before = [weight.detach().clone() for weight in self._updated]
         gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
         grad_norm = nn.utils.get_total_norm(gradients)
         self.apply()
         with torch.no_grad():
-            changes = [w.detach() - old for w, old in zip(self.parameters, before, strict=True)]
+            changes = [w.detach() - old for w, old in zip(self._updated, before, strict=True)]
             ratio = nn.utils.get_total_norm(changes) / nn.utils.get_total_norm(before)
         norm_value, ratio_value = torch.stack([grad_norm, ratio]).tolist()
         return norm_value, ratio_value

@@ -67,12 +67,13 @@ class LoopedEngine:
         return self._learners[trial].parameter_count() if trial in self._learners else 0
 
     def _epoch_of(self, trial: Trial) -> EpochRecord:
-        start = time.perf_counter()
         if trial.number not in self._learners:
             self._learners[trial.number] = Learner(
                 trial.config, seed=trial.seed, data=self._data, folder=self._folder
             )
         learner = self._learners[trial.number]
+        # From here on: the first optimizer of a process makes torch import for a second or two.
+        start = time.perf_counter()
         with threads_for(learner.update_flops()):
             update = learner.run_epoch()
             train, dead_units = learner.measure_train()

@@ -66,8 +66,8 @@ class DeadUnits:
                 hook.remove()
 
     def _see(self, module: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        units = output.flatten(start_dim=2) if output.ndim > 2 else output.unsqueeze(2)
-        alive = (units > 0).any(dim=2).any(dim=0)  # (n, units, positions) → (units,)
+        positions = [dim for dim in range(output.ndim) if dim != 1]
+        alive = output.amax(dim=positions) > 0  # (n, units, *positions) → (units,)
         key = (id(module), alive.numel())  # a module may be used at several widths
         self._alive[key] = self._alive[key] | alive if key in self._alive else alive
 

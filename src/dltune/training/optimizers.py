@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -59,7 +61,25 @@ def build_optimizer(
         settings["fused"] = True
     else:
         settings["foreach"] = True
-    return kind(list(parameters), **settings)
+    return _bare(optim.name)(list(parameters), **settings)
+
+
+@functools.cache
+def _bare(name: str) -> Callable[..., torch.optim.Optimizer]:
+    """The optimizer of this name without what torch wraps around its methods.
+
+    The wrappers serve torch's compiler and profiler. They import the compiler, which takes more
+    than a second at the start of every process, and half of a small update. Without them a method
+    is the function that it was decorated from; where torch does not wrap, nothing changes.
+    """
+    kind = CLASSES[name]
+    step: Any = torch.no_grad()(inspect.unwrap(kind.step))
+    step.hooked = True  # else torch wraps it again
+    methods: dict[str, Any] = {
+        "step": step,
+        "add_param_group": inspect.unwrap(kind.add_param_group),
+    }
+    return type(kind.__name__, (kind,), methods)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float, momentum: float | None = None) -> None:
