@@ -50,7 +50,8 @@ def key_rows(path: str, model: type[BaseModel]) -> Iterator[str]:
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from key_rows(key, inner)
         elif name != "name":
-            yield f"| `{key}` | {default_text(field)} | {field.description} |"
+            meaning = (field.description or "").replace("|", r"\|")  # a bare one ends the cell
+            yield f"| `{key}` | {default_text(field)} | {meaning} |"
 
 
 def default_text(field: FieldInfo) -> str:
@@ -73,12 +74,14 @@ def recipe_reference() -> str:
     for section, field in Config.model_fields.items():
         parts.append(f"### `[{section}]`: {field.description}\n")
         models = section_models(field.annotation)
+        default = field.get_default(call_default_factory=True)
         for model in models:
             name = model.model_fields.get("name")
             if len(models) > 1:
                 summary = (model.__doc__ or "").strip().partition("\n")[0]
                 if name is not None:
-                    parts.append(f'#### `name = "{name.default}"`\n\n{summary}\n')
+                    mark = " (default)" if type(default) is model else ""
+                    parts.append(f'#### `name = "{name.default}"`{mark}\n\n{summary}\n')
                     if section in FORMULA_SECTIONS:
                         parts.append(f"`{name.description}`\n")
                 else:
@@ -137,13 +140,13 @@ def main() -> None:
     stale = []
     for page, parts in GENERATED.items():
         path = DOCS / page
-        old = new = path.read_text()
+        old = new = path.read_text(encoding="utf-8")
         for name, make in parts.items():
             new = with_generated(new, name, make())
         if new != old:
             stale.append(page)
             if not check:
-                path.write_text(new)
+                path.write_text(new, encoding="utf-8")
     if check and stale:
         raise SystemExit(
             f"docs/ is out of date in {', '.join(stale)}: run python scripts/generate_docs.py"

@@ -23,4 +23,4 @@ def marked_block(text: str, mark: str) -> str:
 
 
 if __name__ == "__main__":
-    print(marked_block(README.read_text(), sys.argv[1]), end="")
+    print(marked_block(README.read_text(encoding="utf-8"), sys.argv[1]), end="")

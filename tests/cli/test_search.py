@@ -62,7 +62,7 @@ def test_advice_to_widen_a_range(dltune, folder: Path) -> None:
         "search", "tiny.toml", "--strategy", "grid", "--space", "optim.lr=log:1e-6:1e-4:points=2"
     )
     assert "best optim.lr = 0.0001 is at the upper end of its range: better may lie" in done.err
-    assert "  --space optim.lr=log:1e-06:0.001" in done.err.splitlines()
+    assert "  --space optim.lr=log:1e-06:0.001:points=2" in done.err.splitlines()
 
 
 def test_json_is_the_only_thing_on_stdout(dltune, folder: Path) -> None:
@@ -94,6 +94,20 @@ def test_when_all_fail_the_next_command_is_lr_find(dltune, folder: Path) -> None
     assert done.code == 1
     assert done.out.startswith("no trial is complete\n\n2 of 2 trials did not complete:")
     assert done.err.splitlines()[-1].startswith("next: dltune lr-find runs/bad/recipe.toml")
+
+
+def test_when_all_fail_for_another_reason_the_next_command_tells_it(dltune, folder: Path) -> None:
+    (folder / "net.py").write_text("def build(inputs, outputs): raise ValueError('no such size')")
+    text = (folder / "tiny.toml").read_text()
+    own = text.replace('name = "mlp"\nhidden = [8]', 'factory = "net.py:build"')
+    (folder / "own.toml").write_text(own)
+    done = dltune("search", "own.toml", "--trials", "2", "--name", "own")
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == (
+        "next: dltune diagnose runs/own --trial 0  (what became of it)"
+    )
+    explained = dltune("diagnose", "runs/own", "--trial", "0")
+    assert "ValueError: no such size" in explained.out
 
 
 def test_a_study_whose_trials_all_diverge_stops_and_says_so(dltune, folder: Path) -> None:

@@ -90,6 +90,17 @@ def test_a_mistake_leaves_no_run_folder(dltune, folder: Path) -> None:
     assert not list((folder / "runs").glob("*"))
 
 
+def test_a_model_that_is_not_there_leaves_no_run_folder(dltune, folder: Path) -> None:
+    (folder / "net.py").write_text("def build(inputs, outputs): ...")
+    (folder / "own.toml").write_text(
+        '[data]\nsource = "sklearn:wine"\n[model]\nfactory = "net.py:biuld"\n'
+    )
+    done = dltune("train", "own.toml")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: net.py:biuld: net.py has no biuld; did you mean build?\n"
+    assert not (folder / "runs").exists()
+
+
 def rows_of(run: Path) -> list[dict[str, str]]:
     with (run / "trials.csv").open() as file:
         return list(csv.DictReader(file))

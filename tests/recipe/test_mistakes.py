@@ -151,7 +151,7 @@ def test_message(text: str, message: str) -> None:
 
 
 def test_a_recipe_needs_a_source_and_nothing_else() -> None:
-    give = 'give a file or folder ("housing.csv"), "sklearn:digits", or "file.py:load"'
+    give = 'give a file ("housing.csv"), "sklearn:digits", or "file.py:load"'
     assert mistakes("") == [f"data.source: missing; {give}"]
     assert mistakes("[data]") == [f"data.source: missing; {give}"]
     assert parse_recipe(DATA, folder=".").config().model.name == "mlp"  # type: ignore[union-attr]

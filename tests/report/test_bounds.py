@@ -39,6 +39,13 @@ def test_end(range_: Any, value: float, end: str | None) -> None:
     ("range_", "end", "wider"),
     [
         pytest.param(Log(1e-4, 1e-1), "low", Log(1e-5, 1e-1), id="log: a decade"),
+        pytest.param(Log(1e-3, 1e-1, points=4), "high", Log(1e-3, 1.0, points=4), id="points stay"),
+        pytest.param(
+            Log(1e-3, 1e-1, per_decade=3),
+            "low",
+            Log(1e-4, 1e-1, per_decade=3),
+            id="points per decade stay",
+        ),
         pytest.param(IntLog(4, 128), "low", IntLog(1, 128), id="int_log stops at 1"),
         pytest.param(IntLog(1, 128), "low", None, id="int_log cannot fall below 1"),
         pytest.param(Uniform(0.0, 0.5), "high", Uniform(0.0, 0.75), id="uniform: half its width"),

@@ -18,6 +18,7 @@ from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.learner import Learner
 from dltune.training.seeds import derive_seed
+from dltune.training.threads import threads_for
 
 # NumPy's global generator takes 32 bits.
 NUMPY_SEED_BITS = 32
@@ -59,7 +60,7 @@ def sweep(
         np.random.seed(derive_seed(seed, "numpy") % 2**NUMPY_SEED_BITS)
         learner = Learner(config, seed=seed, data=data, folder=folder)
         run = _Run(learner, rates)
-        with learner.training():
+        with threads_for(learner.update_flops()), learner.training():
             while run.step():
                 if watch is not None:
                     watch(run.updates)

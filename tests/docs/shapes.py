@@ -1,0 +1,79 @@
+"""Comparing a transcript with what a command prints now: wording counts, measured numbers do not.
+
+Both sides become a shape first:
+
+- lines of progress ("12 of 64 trials: ...", "epoch  3/20 ...") are left out;
+- every number is `#`, also 1e-3, 1,079, 12 %, nan and a list like 64,64; "1 min 3 s" is `# s`;
+- a sparkline is `~`, a plot drawn with box characters one `<plot>`;
+- rows of a table that start with a number are one `<rows>`: how trials rank, and so which words
+  stand where, may differ by rounding. The header of the table stays;
+- a "yes", "no" or "unclear" in a column of its own is `?`;
+- lines of one paragraph are joined, since a number of another length moves the line breaks.
+
+In the transcript a line `...` stands for any number of lines.
+"""
+
+from __future__ import annotations
+
+import re
+
+PROGRESS = re.compile(r"\d+ of [\d,]+ trials?: |epoch +\d+/\d+ ")
+PLOT = re.compile(r"[│┤┌┐└┘┬┴]")
+SPARKLINE = re.compile(r"[▁▂▃▄▅▆▇█]+( [▁▂▃▄▅▆▇█]+)*")
+NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(\d+(\.\d+)?(e[-+]?\d+)?|nan|inf)(,[-+]?\d+(\.\d+)?(e-?\d+)?)*( ?%)?(?!\w)"
+)
+ROW = re.compile(r" *\d+\*?  +\S")
+ELISION = "..."
+
+
+def shape(text: str) -> list[str]:
+    """The lines of a text without what may differ between two machines."""
+    shapes: list[str] = []
+    for line in text.splitlines():
+        if PROGRESS.match(line):
+            continue
+        one = _line_shape(line)
+        if one in ("<plot>", "<rows>", "#") and shapes and shapes[-1] == one:
+            continue
+        shapes.append(one)
+    return shapes
+
+
+def _line_shape(line: str) -> str:
+    if line.strip() == ELISION:
+        return ELISION
+    if PLOT.search(line):
+        return "<plot>"
+    if ROW.match(line):
+        return "<rows>"
+    line = SPARKLINE.sub("~", line)
+    line = re.sub(r"(?<=  )(yes|no|unclear)$", "?", line.rstrip())
+    line = NUMBER.sub("#", line)
+    line = re.sub(r"# (h # min|min # s|s)\b", "# s", line)
+    line = re.sub(r"#( #)+$", "#", " ".join(line.split()))
+    return line
+
+
+def words(shapes: list[str]) -> str:
+    """A shape as one line, so that line breaks inside a paragraph do not matter."""
+    return " ".join(" ".join(shapes).split())
+
+
+def differs(shown: str, printed: str) -> str:
+    """What of the printed text is not as shown; empty if it is.
+
+    shown  may hold lines `...`.
+    """
+    parts = [[]] if (wanted := shape(shown)) else []
+    for line in wanted:
+        parts.append([]) if line == ELISION else parts[-1].append(line)
+    pieces = [words(part) for part in parts]
+    rest = words(shape(printed))
+    for index, piece in enumerate(pieces):
+        is_first, is_last = index == 0, index == len(pieces) - 1
+        place = rest.rfind(piece) if is_last and not is_first else rest.find(piece)
+        if place < 0 or (is_first and place > 0) or (is_last and place + len(piece) < len(rest)):
+            return f"shown:\n  {piece}\nprinted:\n  {rest.strip()}"
+        rest = rest[place + len(piece) :].lstrip()
+    return "" if pieces or not rest else f"shown: nothing\nprinted:\n  {rest}"
