@@ -103,6 +103,12 @@ def test_kinds_of_labels(load, targets, names):
     assert dataset.train.targets.dtype == np.int64
 
 
+def test_labels_that_are_objects_of_numpy(load):
+    body = "def load(): return X, np.array([np.int64(v) for v in y], dtype=object)"
+    dataset = load(python(body), name="d.py", source="d.py:load")
+    assert dataset.class_names == ("0", "1")
+
+
 def test_shapes_that_are_no_images_are_said(load):
     square = load(npz(X=RNG.normal(size=(40, 5, 4)), y=Y), name="a.npz")
     assert "features of shape (5, 4): the first axis is taken as 5 channels" in square.notes
@@ -313,6 +319,24 @@ PAIR = 'Return (X, y), or {"train": (X, y), "dev": (X, y)}.'
             "row 4 of dev, column 'a': no value (empty or NaN); it is the only missing value\n"
             "Fill the cell or delete its row, or leave the column out: --set 'data.drop=[\"a\"]'.",
             id="missing in dev",
+        ),
+        pytest.param(
+            "def load(): return np.ma.masked_array(X, mask=X > X.max() - 1e-9), y",
+            "X: has 1 masked values, which are missing ones\n"
+            "Fill them, or leave their examples out.",
+            id="masked values",
+        ),
+        pytest.param(
+            "def load(): return frame().assign(a=X[:, 0] + 1j), y",
+            "column 'a': holds values of type complex128; a column must hold numbers, booleans or "
+            "texts\nMake it one of them in the function, such as X['a'].astype(str).",
+            id="complex numbers",
+        ),
+        pytest.param(
+            "def load(): return frame().assign(a=pd.cut(X[:, 0], 3)), y",
+            "column 'a': holds values of type category; a column must hold numbers, booleans or "
+            "texts\nMake it one of them in the function, such as X['a'].astype(str).",
+            id="intervals",
         ),
     ],
 )

@@ -44,6 +44,17 @@ def test_an_impossible_range_is_refused(low: float, high: float) -> None:
     assert refused.value.hint == "Try --min-lr 1e-6 --max-lr 10."
 
 
+@pytest.mark.parametrize("high", [1e-3 * (1 + 1e-9), 1.9e-3])
+def test_a_range_too_narrow_for_a_curve_is_refused(high: float) -> None:
+    with pytest.raises(SweepError) as refused:
+        exponential_rates(1e-3, high, 100)
+    assert refused.value.found == (
+        f"the sweep goes from learning rate 0.001 to {high:g}: the highest must be at least 2 "
+        "times the lowest, or there is no curve to see"
+    )
+    assert refused.value.hint == f"Try --min-lr 1e-05 --max-lr {high * 100:.2g}."
+
+
 def test_too_few_steps_are_refused() -> None:
     with pytest.raises(SweepError) as refused:
         exponential_rates(1e-3, 1.0, 19)

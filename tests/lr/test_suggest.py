@@ -186,7 +186,7 @@ REFUSALS = [
         valley,
         {"keep": 9, "end": SweepEnd.NON_FINITE, "ended_by": "non-finite gradient"},
         LrStatus.SHORT,
-        "non-finite gradient after 10 updates, at 2.1e-07: 9 losses are too few for a slope",
+        "non-finite gradient after 9 updates, at 2.1e-07: 9 losses are too few for a slope",
         id="few points",
     ),
 ]

@@ -87,6 +87,20 @@ def test_what_a_factory_may_get_wrong(tmp_path: Path, body: str, message: str) -
     assert str(caught.value) == message
 
 
+def test_a_factory_that_keeps_its_module_is_refused(tmp_path: Path) -> None:
+    """The second trial would begin with the weights that the first one trained."""
+    write_factory(tmp_path, "    return KEPT")
+    with (tmp_path / "net.py").open("a") as file:
+        file.write("\nKEPT = nn.Linear(3, 2)\n")
+    build(tmp_path)
+    with pytest.raises(ModelError) as caught:
+        build(tmp_path)
+    assert str(caught.value) == (
+        "model.factory = 'net.py:build' returned the same module as before: every trial needs a "
+        "fresh one\nConstruct the module inside the function, and do not keep it."
+    )
+
+
 def test_factory_that_is_no_function(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("build = 3\n")
     with pytest.raises(ModelError, match=r"'net.py:build' is a int: a function is needed"):

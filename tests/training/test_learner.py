@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from dltune.data.device import DeviceData
+from dltune.errors import ModelError
 from dltune.training.learner import Learner
 from tests.training.configs import make_config
 
@@ -96,3 +98,31 @@ def test_gradient_norm_is_that_before_clipping(wine: DeviceData) -> None:
         return Learner(config, seed=1, data=wine, folder=Path()).run_epoch().grad_norm
 
     assert grad_norm(clip_norm=1e-3) == pytest.approx(grad_norm())
+
+
+def test_accumulated_batches_of_unequal_size_equal_one_large_batch(wine: DeviceData) -> None:
+    """106 examples in batches of 40 are 40, 40 and 26; each example counts alike."""
+    accumulated = make_config(train={"batch_size": 40, "accumulate": 3, "epochs": 1})
+    learner = Learner(accumulated, seed=1, data=wine, folder=Path())
+    (batches,) = learner.update_batches().epoch()
+    assert [len(batch) for batch in batches] == [40, 40, 26]
+    loss = learner.gradients(batches)
+    gradients = [weight.grad.clone() for weight in learner.parameters if weight.grad is not None]
+    whole_loss = learner.gradients([torch.cat(batches)])
+    torch.testing.assert_close(loss, whole_loss)
+    for gradient, weight in zip(gradients, learner.parameters, strict=True):
+        torch.testing.assert_close(gradient, weight.grad)
+
+
+@pytest.mark.parametrize("model", [{"hidden": [4]}, {"name": "cnn", "filters": [2], "hidden": []}])
+def test_batch_norm_needs_more_than_one_example(digits: DeviceData, model: dict[str, Any]) -> None:
+    single = {"batch_size": 1, "epochs": 1}
+    config = make_config(model=model | {"batch_norm": True}, train=single)
+    with pytest.raises(ModelError) as refused:
+        Learner(config, seed=1, data=digits, folder=Path())
+    assert str(refused.value) == (
+        "model.batch_norm = true, but a batch has one example (train.batch_size): batch norm "
+        "divides by the spread of a batch\n"
+        "Try --set train.batch_size=32, or --set model.batch_norm=false."
+    )
+    Learner(make_config(model=model, train=single), seed=1, data=digits, folder=Path())

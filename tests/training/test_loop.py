@@ -115,6 +115,22 @@ def test_divergence_is_a_result_and_leaves_the_neighbour_alone(wine: DeviceData)
     assert without_seconds(outcomes[1]) == without_seconds(run([trial(1)], wine)[1][0])
 
 
+def test_an_error_that_overflows_is_divergence_too(diabetes: DeviceData) -> None:
+    """An absolute loss of 1e21 is a float32, but its squares are not."""
+    flight = trial(
+        0,
+        model={"hidden": []},
+        optim={"name": "sgd", "lr": 1e21},
+        train={"epochs": 2, "batch_size": "full"},
+        objective={"loss": "mae"},
+    )
+    _, [outcome] = run([flight], diabetes)
+    assert outcome.result.history[0].dev_loss < 1e30
+    assert outcome.result.state is TrialState.DIVERGED
+    assert outcome.result.reason == "non-finite error in epoch 1"
+    assert outcome.result.objective is None
+
+
 def test_a_model_that_does_not_fit_is_a_failed_trial(digits: DeviceData) -> None:
     small = trial(0, model={"name": "cnn", "filters": [4, 4, 4, 4]}, train={"epochs": 1})
     _, [outcome, good] = run([small, trial(1, train={"epochs": 1})], digits)

@@ -9,6 +9,9 @@ from dltune.errors import SweepError
 
 # Below this the smoother has next to nothing to average, and slopes are those of the batches.
 FEWEST_STEPS = 20
+# The smoother's window is a fifth of a decade to each side: over less than a factor of two it sees
+# nothing but its own padding, in a window of more points than memory may hold.
+SMALLEST_RATIO = 2.0
 
 
 class SweepEnd(StrEnum):
@@ -61,7 +64,7 @@ class LrCurve:
 def exponential_rates(low: float, high: float, steps: int) -> tuple[float, ...]:
     """`steps` rates from `low` to `high`, evenly spaced in the logarithm; both ends exactly.
 
-    Raises SweepError unless 0 < low < high < infinity and steps >= 20.
+    Raises SweepError unless 0 < low < high < infinity, high >= 2 low, and steps >= 20.
 
     r_i = low (high / low)^(i / (steps - 1))
 
@@ -73,6 +76,12 @@ def exponential_rates(low: float, high: float, steps: int) -> tuple[float, ...]:
             f"the sweep goes from learning rate {low:g} to {high:g}: "
             "0 < lowest < highest must hold, both finite",
             hint="Try --min-lr 1e-6 --max-lr 10.",
+        )
+    if high < SMALLEST_RATIO * low:
+        raise SweepError(
+            f"the sweep goes from learning rate {low:g} to {high:g}: the highest must be at least "
+            f"{SMALLEST_RATIO:g} times the lowest, or there is no curve to see",
+            hint=f"Try --min-lr {low / 100:.2g} --max-lr {high * 100:.2g}.",
         )
     if steps < FEWEST_STEPS:
         raise SweepError(

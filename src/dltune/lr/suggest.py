@@ -224,8 +224,10 @@ def _broken(curve: LrCurve) -> LrSuggestion:
 
 
 def _too_short(curve: LrCurve) -> LrSuggestion:
+    # The last update has a loss of its own only where that loss was finite.
+    updates = len(curve.losses) + (curve.ended_at not in curve.rates)
     reason = (
-        f"{curve.ended_by} after {len(curve.losses) + 1} updates, at {curve.ended_at:.2g}: "
+        f"{curve.ended_by} after {updates} updates, at {curve.ended_at:.2g}: "
         f"{len(curve.losses)} losses are too few for a slope, {FEWEST_POINTS} are needed"
     )
     return _refusal(LrStatus.SHORT, reason, f"--min-lr {curve.low / WIDER:.2g}", None)

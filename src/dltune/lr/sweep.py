@@ -17,11 +17,8 @@ from dltune.lr.blow_up import has_blown_up
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.learner import Learner
-from dltune.training.seeds import derive_seed
+from dltune.training.memory import ran_out_of_memory
 from dltune.training.threads import threads_for
-
-# NumPy's global generator takes 32 bits.
-NUMPY_SEED_BITS = 32
 
 
 def sweep(
@@ -56,8 +53,6 @@ def sweep(
     """
     rates = exponential_rates(low, high, steps)
     with untouched_random_states(), _named_failures(config):
-        random.seed(seed)
-        np.random.seed(derive_seed(seed, "numpy") % 2**NUMPY_SEED_BITS)
         learner = Learner(config, seed=seed, data=data, folder=folder)
         run = _Run(learner, rates)
         with threads_for(learner.update_flops()), learner.training():
@@ -168,13 +163,13 @@ def _named_failures(config: Config) -> Iterator[None]:
         yield
     except DltuneError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise SweepError(
-            f"the sweep ran out of memory with train.batch_size = {config.train.batch_size}",
-            hint="Try --set train.batch_size=16 --set train.accumulate=4: less memory, "
-            "the same number of examples an update.",
-        ) from error
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise SweepError(
+                f"the sweep ran out of memory with train.batch_size = {config.train.batch_size}",
+                hint="Try --set train.batch_size=16 --set train.accumulate=4: less memory, "
+                "the same number of examples an update.",
+            ) from error
         if not isinstance(config.model, FactoryConfig):
             raise
         first_line = str(error).partition("\n")[0]

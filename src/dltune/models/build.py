@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import torch
@@ -12,6 +13,10 @@ from dltune.models.cnn import build_cnn
 from dltune.models.mlp import build_mlp
 from dltune.recipe.references import load_reference
 from dltune.recipe.schema import CnnConfig, FactoryConfig, MlpConfig
+
+# What factories have returned: one that returns a module twice would start a trial with the weights
+# that the trial before it has trained.
+_RETURNED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 # Batch norm in train mode and squeezed dimensions both behave differently with one example.
 PROBE_EXAMPLES = 2
@@ -66,6 +71,13 @@ def _build_from_factory(
             f"model.factory = {model.factory!r} returned a {type(module).__name__}: "
             "a torch.nn.Module is needed"
         )
+    if module in _RETURNED:
+        raise ModelError(
+            f"model.factory = {model.factory!r} returned the same module as before: every trial "
+            "needs a fresh one",
+            hint="Construct the module inside the function, and do not keep it.",
+        )
+    _RETURNED.add(module)
     _check_output(module, model.factory, inputs=inputs, outputs=outputs)
     return module
 

@@ -53,8 +53,8 @@ class Engine(Protocol):
     def drop(self, trial: int) -> None:
         """The trial trains no further."""
 
-    def finish(self, trial: int) -> Final:
-        """Measure a dropped trial with its best weights."""
+    def finish(self, trial: int) -> Final | Stop:
+        """Measure a dropped trial with its best weights; a Stop if that fails."""
 
     def parameters(self, trial: int) -> int:
         """The trial's number of trainable values; 0 if its model could not be built."""

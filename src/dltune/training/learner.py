@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from dltune.data.device import DeviceData, Tensors
+from dltune.errors import ModelError
 from dltune.models.build import build_model
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.batches import BatchOrder, batch_examples, updates_per_epoch
@@ -63,13 +65,15 @@ class Learner:
             model = build_model(
                 config.model, inputs=data.inputs, outputs=data.outputs, folder=folder
             )
+        built_in = not isinstance(config.model, FactoryConfig)
+        if built_in:
+            _check_batch_norm(model, batch_examples(config.train, len(data.train)))
         self.model: nn.Module = model.to(data.device)
         self.parameters = [w for w in self.model.parameters() if w.requires_grad]
         self._penalized = penalized_weights(self.model)
         self._loss = build_loss(config, task=data.task)
         self._plain_loss = build_loss(config, task=data.task, smoothing=False)
         # A user's module may leave some parameters out of a pass: those stay separate tensors.
-        built_in = not isinstance(config.model, FactoryConfig)
         self._flat = FlatParameters(self.parameters) if built_in else None
         self._updated = [self._flat.vector] if self._flat else self.parameters
         self._optimizer = build_optimizer(config.optim, self._updated, device=data.device)
@@ -109,19 +113,23 @@ class Learner:
             yield
 
     def gradients(self, batches: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Gradients of the mean loss over the batches, in `.grad`; the mean loss, detached.
+        """Gradients of the mean loss over the examples, in `.grad`; the mean loss, detached.
 
-        batches  index tensors (batch,) into the train split.
+        batches  index tensors (batch,) into the train split; each counts by its examples, so that
+                 accumulated batches of unequal size give the gradient of one large batch.
         """
         for weight in self.parameters:  # zero_grad, without the profiler's hooks around it
             weight.grad = None
         train, losses = self.data.train, []
+        examples = sum(len(indices) for indices in batches)
         for indices in batches:
             outputs = self.model(train.features.index_select(0, indices))
             loss = self._loss(outputs, train.targets.index_select(0, indices))
-            (loss / len(batches) if len(batches) > 1 else loss).backward()
+            if len(batches) > 1:
+                loss = loss * (len(indices) / examples)
+            loss.backward()
             losses.append(loss.detach())
-        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def apply(self) -> None:
         """One optimizer update from the gradients, after penalties and clipping."""
@@ -146,12 +154,21 @@ class Learner:
         return measured, self._dead_units.share()
 
     def measure(self, split: Tensors) -> Measured:
-        """Loss (without penalties and label smoothing) and error on a split, in eval mode."""
-        return measure(self.model, split, loss=self._plain_loss, task=self.data.task)
+        """Loss (without penalties and label smoothing) and error on a split, in eval mode.
+
+        A user's model may draw random numbers in eval mode too: they come from the trial's stream.
+        """
+        with self._random.active():
+            return measure(self.model, split, loss=self._plain_loss, task=self.data.task)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of all parameters and buffers."""
-        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        state = self.model.state_dict()
+        # What a user's module adds to it (get_extra_state) need not be a tensor.
+        return {
+            name: value.detach().clone() if torch.is_tensor(value) else copy.deepcopy(value)
+            for name, value in state.items()
+        }
 
     def load(self, weights: dict[str, torch.Tensor]) -> None:
         """Take back what `weights` gave."""
@@ -184,6 +201,16 @@ class Learner:
             ratio = nn.utils.get_total_norm(changes) / nn.utils.get_total_norm(before)
         norm_value, ratio_value = torch.stack([grad_norm, ratio]).tolist()
         return norm_value, ratio_value
+
+
+def _check_batch_norm(model: nn.Module, batch: int) -> None:
+    has_norm = any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in model.modules())
+    if has_norm and batch == 1:
+        raise ModelError(
+            "model.batch_norm = true, but a batch has one example (train.batch_size): batch norm "
+            "divides by the spread of a batch",
+            hint="Try --set train.batch_size=32, or --set model.batch_norm=false.",
+        )
 
 
 def _sample(split: Tensors, examples: int, *, seed: int) -> Tensors:

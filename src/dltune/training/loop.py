@@ -41,9 +41,9 @@ def train_cohort(
     folder  where relative references of the recipe are looked up.
 
     A trial ends when its epochs are done, when `regularize.early_stop` epochs brought no better
-    objective, when its loss is not finite (diverged), or when it fails. Same trial, same numbers:
-    on one device with one number of threads a training is deterministic for a seed, whoever trains
-    beside it.
+    objective, when its loss or error is not finite (diverged), or when it fails. Same trial, same
+    numbers: on one device with one number of threads a training is deterministic for a seed,
+    whoever trains beside it.
 
     Whoever loops over the epochs may end trials early by sending a Stop for each, by number: a
     stopped trial is measured with the best weights it has had.
@@ -90,11 +90,15 @@ class Watch:
     def see(self, record: EpochRecord) -> bool:
         """Take in one epoch; True if it is the best so far."""
         self.history.append(record)
-        if not all(map(math.isfinite, (record.train_loss, record.dev_loss))):
-            self.stop = Stop(
-                state=TrialState.DIVERGED, reason=f"non-finite loss in epoch {record.epoch}"
-            )
-            return False
+        # An error overflows where a loss does not: it squares what an absolute loss leaves alone.
+        for name, figures in {
+            "loss": (record.train_loss, record.dev_loss),
+            "error": (record.train_error, record.dev_error),
+        }.items():
+            if not all(map(math.isfinite, figures)):
+                reason = f"non-finite {name} in epoch {record.epoch}"
+                self.stop = Stop(state=TrialState.DIVERGED, reason=reason)
+                return False
         if self.best is None or self.objective(record) < self.objective(self.best):
             self.best = record
             return True
@@ -122,7 +126,11 @@ def _outcome(watch: Watch, engine: Engine) -> TrialOutcome:
     # A trial that blew up is no candidate, however good it was before.
     good = best is not None and (stop is None or stop.state in USABLE)
     if good:
-        final = engine.finish(trial.number)
+        match engine.finish(trial.number):
+            case Stop() as failure:
+                stop, good = failure, False
+            case measured:
+                final = measured
     result = TrialResult(
         number=trial.number,
         seed=trial.seed,

@@ -11,10 +11,11 @@ import torch
 
 from dltune.data.device import DeviceData
 from dltune.errors import ModelError
-from dltune.recipe.schema import FactoryConfig
+from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.engine import Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
 from dltune.training.learner import Learner
+from dltune.training.memory import ran_out_of_memory
 from dltune.training.threads import threads_for
 
 Result = TypeVar("Result")
@@ -39,7 +40,7 @@ class LoopedEngine:
     def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
         """One more epoch of every living trial; a trial that cannot go on gives a Stop."""
         return {
-            number: guarded(trial, lambda trial=trial: self._epoch_of(trial))  # type: ignore[misc]
+            number: guarded(trial.config, lambda trial=trial: self._epoch_of(trial))  # type: ignore[misc]
             for number, trial in self._alive.items()
         }
 
@@ -51,15 +52,21 @@ class LoopedEngine:
         """The trial trains no further."""
         del self._alive[trial]
 
-    def finish(self, trial: int) -> Final:
-        """Measure a dropped trial with its best weights."""
+    def finish(self, trial: int) -> Final | Stop:
+        """Measure a dropped trial with its best weights; a Stop if that fails."""
+        return guarded(self._learners[trial].config, lambda: self._final_of(trial))
+
+    def _final_of(self, trial: int) -> Final:
         learner, weights = self._learners[trial], self._best[trial]
         learner.load(weights)
         data = self._data
         return Final(
             test=None if data.test is None else learner.measure(data.test),
             train_dev=None if data.train_dev is None else learner.measure(data.train_dev),
-            weights={name: value.cpu() for name, value in weights.items()},
+            weights={
+                name: value.cpu() if torch.is_tensor(value) else value
+                for name, value in weights.items()
+            },
         )
 
     def parameters(self, trial: int) -> int:
@@ -94,8 +101,8 @@ class LoopedEngine:
         )
 
 
-def guarded(trial: Trial, action: Callable[[], Result]) -> Result | Stop:
-    """Run an action of one trial; what can go wrong in a trial becomes a Stop.
+def guarded(config: Config, action: Callable[[], Result]) -> Result | Stop:
+    """Run an action of one trial with this config; what can go wrong in a trial becomes a Stop.
 
     Caught by name: memory that ran out, a model that does not fit, and whatever a user's own model
     raises. Anything else is a bug in this program and passes through.
@@ -104,12 +111,10 @@ def guarded(trial: Trial, action: Callable[[], Result]) -> Result | Stop:
         return action()
     except ModelError as error:
         return Stop(state=TrialState.FAILED, reason=f"model: {error.found}")
-    except (torch.OutOfMemoryError, MemoryError):
-        return Stop(state=TrialState.FAILED, reason="out of memory")
     except Exception as error:
-        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        if ran_out_of_memory(error):
             return Stop(state=TrialState.FAILED, reason="out of memory")
-        if isinstance(trial.config.model, FactoryConfig):
+        if isinstance(config.model, FactoryConfig):
             first_line = str(error).partition("\n")[0]
             reason = f"user model: {type(error).__name__}: {first_line}"
             return Stop(state=TrialState.FAILED, reason=reason)

@@ -32,7 +32,9 @@ def measure(model: nn.Module, split: Tensors, *, loss: Loss, task: str) -> Measu
     """
     model.eval()
     with torch.no_grad():
-        outputs = torch.cat([model(chunk) for chunk in split.features.split(CHUNK_EXAMPLES)])
+        # A copy: a user's model may begin with x /= 255, which must not reach the data themselves.
+        chunks = split.features.split(CHUNK_EXAMPLES)
+        outputs = torch.cat([model(chunk.clone()) for chunk in chunks])
         figures = torch.stack(
             [loss(outputs, split.targets).float(), error_of(outputs, split.targets, task=task)]
         )
@@ -46,8 +48,8 @@ def measure(model: nn.Module, split: Tensors, *, loss: Loss, task: str) -> Measu
 class DeadUnits:
     """Counts the rectifier units that were zero for every example seen while it watched.
 
-    A unit is a column of a dense layer's output or a channel of a convolution's. Only `nn.ReLU` is
-    watched: the other activations have no region that stays at zero.
+    A unit is a column of a dense layer's output or a channel of a convolution's; an output (n,) is
+    one unit. Only `nn.ReLU` is watched: the other activations have no region that stays at zero.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -67,7 +69,7 @@ class DeadUnits:
 
     def _see(self, module: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         positions = [dim for dim in range(output.ndim) if dim != 1]
-        alive = output.amax(dim=positions) > 0  # (n, units, *positions) → (units,)
+        alive = output.amax(dim=positions).reshape(-1) > 0  # (n, units, *positions) → (units,)
         key = (id(module), alive.numel())  # a module may be used at several widths
         self._alive[key] = self._alive[key] | alive if key in self._alive else alive
 

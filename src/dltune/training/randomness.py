@@ -1,19 +1,24 @@
-"""Each trial's own stream of torch's global random numbers."""
+"""Each trial's own stream of the global random numbers of torch, NumPy and Python."""
 
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
+
+NUMPY_SEEDS = 2**32  # NumPy's global generator takes 32 bits
 
 
 class RandomStream:
-    """A place to keep the state of torch's generators between the turns of one trial.
+    """A place to keep the state of the global generators between the turns of one trial.
 
-    Dropout and a user's own layers draw from torch's global generators. A trial that trains in turn
-    with others must find the state it left, and must not disturb its caller's: otherwise its
-    numbers would depend on its neighbours.
+    Dropout and a user's own layers draw from torch's global generators, and a user's code may draw
+    from NumPy's and Python's. A trial that trains in turn with others must find the state it left,
+    and must not disturb its caller's: otherwise its numbers would depend on its neighbours.
 
     >>> a, b = RandomStream(1, torch.device("cpu")), RandomStream(1, torch.device("cpu"))
     >>> with a.active(): first = torch.rand(1)
@@ -26,12 +31,12 @@ class RandomStream:
     def __init__(self, seed: int, device: torch.device) -> None:
         self._device = device
         with self._restored():
-            torch.manual_seed(seed)  # seeds the CPU's and every accelerator's generator
+            self._seed(seed)
             self._states = self._read()
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """Inside, torch's global generators go on where this stream left them."""
+        """Inside, the global generators go on where this stream left them."""
         with self._restored():
             self._write(self._states)
             try:
@@ -47,16 +52,29 @@ class RandomStream:
         finally:
             self._write(outer)
 
-    def _read(self) -> tuple[torch.Tensor, ...]:
+    def _seed(self, seed: int) -> None:
+        random.seed(seed)
+        np.random.seed(seed % NUMPY_SEEDS)
+        # Not torch.manual_seed: it seeds every accelerator, and only this device is restored.
+        torch.default_generator.manual_seed(seed)
         if self._device.type == "cuda":
-            return torch.get_rng_state(), torch.cuda.get_rng_state(self._device)
-        if self._device.type == "mps":
-            return torch.get_rng_state(), torch.mps.get_rng_state()
-        return (torch.get_rng_state(),)
-
-    def _write(self, states: tuple[torch.Tensor, ...]) -> None:
-        torch.set_rng_state(states[0])
-        if self._device.type == "cuda":
-            torch.cuda.set_rng_state(states[1], self._device)
+            torch.cuda.manual_seed(seed)
         elif self._device.type == "mps":
-            torch.mps.set_rng_state(states[1])
+            torch.mps.manual_seed(seed)
+
+    def _read(self) -> tuple[Any, ...]:
+        states = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+        if self._device.type == "cuda":
+            return *states, torch.cuda.get_rng_state(self._device)
+        if self._device.type == "mps":
+            return *states, torch.mps.get_rng_state()
+        return states
+
+    def _write(self, states: tuple[Any, ...]) -> None:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(states[3], self._device)
+        elif self._device.type == "mps":
+            torch.mps.set_rng_state(states[3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,8 +96,15 @@ def raw_from_pairs(
 def to_array(value: Any, what: str) -> NDArray[Any]:
     """A value as a NumPy array; tensors are read without importing torch.
 
-    Raises DataError for what NumPy cannot read, such as lists of unequal length.
+    Raises DataError for what NumPy cannot read, such as lists of unequal length, and for masked
+    values, whose mask an array would lose.
     """
+    if np.ma.is_masked(value):
+        masked = int(np.sum(np.ma.getmask(value)))
+        raise DataError(
+            f"{what}: has {masked:,} masked values, which are missing ones",
+            hint="Fill them, or leave their examples out.",
+        )
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -170,17 +178,23 @@ def _frame_columns(frames: list[Any], parts: list[str], config: DataConfig) -> t
     selection = select_columns(names, config, origin=origin, own_target=True)
     columns = []
     for name in selection.features:
+        values = frame.iloc[:, names.index(name)]
+        as_text = name in selection.forced
         try:
-            array = pa.chunked_array([pa.array(frame.iloc[:, names.index(name)], from_pandas=True)])
+            array = pa.chunked_array([pa.array(values, from_pandas=True)])
+            column = column_from_arrow(name, array, dtype="float32", as_text=as_text, origin=origin)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(
                 f"{origin}, column {name!r}: mixes types: {str(error).splitlines()[0]}",
                 hint=f"Make it one type in the function, such as X[{name!r}].astype(str).",
             ) from error
-        as_text = name in selection.forced
-        columns.append(
-            column_from_arrow(name, array, dtype="float32", as_text=as_text, origin=origin)
-        )
+        except pa.ArrowNotImplementedError as error:  # complex numbers, intervals
+            raise DataError(
+                f"{origin}, column {name!r}: holds values of type {values.dtype}; a column must "
+                "hold numbers, booleans or texts",
+                hint=f"Make it one of them in the function, such as X[{name!r}].astype(str).",
+            ) from error
+        columns.append(column)
     return tuple(columns)
 
 
@@ -223,7 +237,7 @@ def _label_column(name: str, array: NDArray[Any], origin: str) -> Column:
         return TextColumn(name=name, codes=array.astype(np.int32), categories=("False", "True"))
     if array.dtype.kind in "UOT":
         labels = array.tolist()
-        if all(isinstance(label, int | float) for label in labels):
+        if all(isinstance(label, numbers.Real) for label in labels):  # NumPy's own numbers too
             return NumericColumn(name=name, values=np.asarray(labels, dtype=np.float64))
         wrong = next((i for i, label in enumerate(labels) if not isinstance(label, str)), None)
         if wrong is None:

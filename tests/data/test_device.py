@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dltune.data.device import to_device
+from dltune.errors import DataError
+
+CPU = torch.device("cpu")
+X = np.random.default_rng(0).normal(size=(40, 3))
+
+
+def archive(y):
+    return lambda path: np.savez(path, X=X, y=y)
+
+
+def test_a_target_constant_to_float32_is_refused(load):
+    """Beside 1e9 float32 rounds to multiples of 64."""
+    dataset = load(archive(1e9 + X[:, 0]), name="a.npz", normalize_target="none")
+    with pytest.raises(DataError) as refused:
+        to_device(dataset, CPU)
+    assert str(refused.value) == (
+        "a: the target is constant in the train split of 24 examples: 1 - R^2 is not defined "
+        "there\nfloat32 does not tell its values apart: --set data.normalize_target=zscore."
+    )
+    scaled = load(archive(1e9 + X[:, 0]), name="a.npz", normalize_target="zscore")
+    assert to_device(scaled, CPU).train.targets.std() > 0.9
+
+
+def test_a_target_constant_in_a_small_split_is_refused(load):
+    y = np.where(np.arange(40) == 0, 1.0, 0.5)
+    dataset = load(archive(y), name="a.npz", task="regression")
+    with pytest.raises(DataError) as refused:
+        to_device(dataset, CPU)
+    assert str(refused.value) == (
+        "a: the target is constant in the dev split of 8 examples: 1 - R^2 is not defined there\n"
+        "Try a larger share, such as --set data.split.dev=0.3."
+    )
