@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.space import Space
 from dltune.report.tables import failures, render_best, render_failures, render_winner
@@ -121,3 +123,40 @@ def test_only_the_commonest_reasons_are_listed() -> None:
 
 def test_no_failures_no_text(results: list[TrialResult]) -> None:
     assert render_failures([one for one in results if one.state is TrialState.COMPLETE]) == ""
+
+
+def test_a_deciding_choice_stands_before_what_it_decides() -> None:
+    recipe = parse_recipe(
+        """
+        data.source = "sklearn:wine"
+        model.hidden = [{ int = [4, 64] }]
+        model.activation = { choice = ["relu", "tanh"] }
+        regularize.l2 = { log = [1e-6, 1e-1] }
+        [[optim.choice]]
+        name = "momentum"
+        lr = { log = [1e-3, 1.0] }
+        [[optim.choice]]
+        name = "adam"
+        lr = { log = [1e-5, 1e-1] }
+        """,
+        folder=Path(),
+    )
+    values = {
+        "model.hidden.0": 8,
+        "model.activation": "relu",
+        "regularize.l2": 1e-3,
+        "optim": "adam",
+        "optim[adam].lr": 1e-2,
+    }
+    result = TrialResult(
+        number=0,
+        seed=1,
+        state=TrialState.COMPLETE,
+        objective=0.1,
+        best_epoch=1,
+        train_error=0.1,
+        dev_error=0.1,
+        values=values,
+    )
+    header = render_best([result], recipe.space).splitlines()[1].split()
+    assert header[header.index("seconds") + 1] == "optim"

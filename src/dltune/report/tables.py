@@ -150,9 +150,14 @@ def _measured_columns(best: Sequence[TrialResult], metric: str) -> list[Column]:
 
 
 def _searched_columns(best: Sequence[TrialResult], space: Space) -> dict[str, Column]:
-    """One column a path: of ranges that exclude each other (options of a choice) a row has one."""
+    """One column a path: of ranges that exclude each other (options of a choice) a row has one.
+
+    A choice that decides which others there are comes first: a learning rate means nothing without
+    its optimizer, and the last columns are the first to find no room.
+    """
+    deciding = {dimension.parent for dimension in space.dimensions}
     names: dict[str, list[str]] = {}
-    for dimension in space.dimensions:
+    for dimension in sorted(space.dimensions, key=lambda one: one.name not in deciding):
         names.setdefault(dimension.path, []).append(dimension.name)
     titles = short_names(list(names))
     columns = {}
