@@ -66,6 +66,10 @@ class RunFolderError(DltuneError):
     """A run folder that is missing, already taken, or damaged."""
 
 
+class FolderTakenError(RunFolderError):
+    """A folder that another run has, or that another process writes in."""
+
+
 class DiagnosisError(DltuneError):
     """Errors or sizes that cannot be diagnosed."""
 

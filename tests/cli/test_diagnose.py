@@ -109,6 +109,23 @@ def test_json_has_what_is_promised(capsys: Any) -> None:
             "next: dltune diagnose --train-error '12 %' --dev-error 0.2 --n-train N --n-dev N  "
             "(with intervals)",
         ),
+        (  # the same question again: target and tolerance stay, what is known is not asked for
+            [
+                "--train-error",
+                "5%",
+                "--dev-error",
+                "20%",
+                "--n-train",
+                "100",
+                "--target-error",
+                "1%",
+                "--tolerance",
+                "3%",
+            ],
+            1,
+            "next: dltune diagnose --train-error 5% --dev-error 20% --n-train 100 "
+            "--target-error 0.01 --tolerance 0.03 --n-dev N  (with intervals)",
+        ),
         (
             ["--train-error", "1%", "--dev-error", "5%", "--n-train", "1000", "--n-dev", "20"],
             1,

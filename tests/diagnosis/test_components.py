@@ -185,12 +185,24 @@ def test_a_difference_needs_its_two_errors() -> None:
             "--n-dev is 0: an error is counted on at least 1 example\n"
             "Type the number of examples, or leave --n-dev out if it is unknown.",
         ),
+        (
+            {"n_train": 10**400},
+            "--n-train is above 10^15: more examples than any split has\n"
+            "Type the number of examples, or leave --n-train out if it is unknown.",
+        ),
     ],
 )
 def test_errors_refuse_what_makes_no_sense(fields: dict[str, object], text: str) -> None:
     with pytest.raises(DiagnosisError) as refusal:
         Errors(**{"train": 0.1, "dev": 0.2} | fields)
     assert str(refusal.value) == text
+
+
+def test_the_largest_size_and_confidence_still_give_an_interval() -> None:
+    errors = Errors(train=0.1, dev=0.2, n_train=10**15, n_dev=10**15)
+    assert by_name(errors)["variance"].interval == pytest.approx((0.1, 0.1), abs=1e-6)
+    (_, variance) = components(errors, confidence=1 - 1e-15)
+    assert variance.high
 
 
 @pytest.mark.parametrize(
@@ -210,6 +222,10 @@ def test_errors_refuse_what_makes_no_sense(fields: dict[str, object], text: str)
         ),
         (
             {"confidence": 1.0},
+            "--confidence is 1: it is a share, above 0 and below 1\nType --confidence 95%.",
+        ),
+        (
+            {"confidence": 1 - 1e-16},  # so near to 1 that the quantile is infinite
             "--confidence is 1: it is a share, above 0 and below 1\nType --confidence 95%.",
         ),
     ],

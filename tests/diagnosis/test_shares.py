@@ -53,3 +53,11 @@ def test_parse_share_refuses(text: str, message: str) -> None:
     with pytest.raises(UsageError) as refusal:
         parse_share("--dev-error", text)
     assert str(refusal.value) == message
+
+
+def test_a_tolerance_above_all_is_not_taken_for_1_minus_r_squared() -> None:
+    with pytest.raises(UsageError) as refusal:
+        parse_share("--tolerance", "150%")
+    assert str(refusal.value) == (
+        "--tolerance is '150%': a share is at most 100%\nType --tolerance 12%."
+    )

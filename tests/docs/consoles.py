@@ -4,6 +4,10 @@ A `console` block holds lines `$ dltune ...`, each followed by what a terminal o
 stdout and stderr mixed, progress left out, `...` for lines left out. Exit codes are told by the
 transcript (an `error:` line is 2; findings, failed trials or a refused suggestion are 1; else 0) or
 by a mark before the block: `<!-- exit 1 -->` for all its commands, `<!-- exit 0 0 1 -->` one each.
+
+What a finished training leads to (on which side of a threshold an error lies) may differ between
+two machines, since sums round differently. A block marked `<!-- varies -->` may end with 0 or 1,
+and half of its words are enough.
 """
 
 from __future__ import annotations
@@ -41,11 +45,13 @@ class Shown:
     line    as typed, without the prompt.
     output  what followed it.
     code    the exit code that page or transcript tell.
+    varies  whether another machine may come to another finding.
     """
 
     line: str
     output: str
     code: int
+    varies: bool = False
 
 
 def shown_in(block: Block) -> Iterator[Shown]:
@@ -60,7 +66,8 @@ def shown_in(block: Block) -> Iterator[Shown]:
         line, _, output = part.replace("\\\n", " ").partition("\n")
         if line.startswith("dltune "):
             code = codes[index] if codes else code_of(output)
-            yield Shown(line=line, output=output, code=code)
+            varies = block.mark("varies") is not None
+            yield Shown(line=line, output=output, code=code, varies=varies)
 
 
 def code_of(output: str) -> int:

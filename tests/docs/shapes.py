@@ -15,6 +15,7 @@ In the transcript a line `...` stands for any number of lines.
 
 from __future__ import annotations
 
+import difflib
 import re
 
 PROGRESS = re.compile(r"\d+ of [\d,]+ trials?: |epoch +\d+/\d+ ")
@@ -77,3 +78,14 @@ def differs(shown: str, printed: str) -> str:
             return f"shown:\n  {piece}\nprinted:\n  {rest.strip()}"
         rest = rest[place + len(piece) :].lstrip()
     return "" if pieces or not rest else f"shown: nothing\nprinted:\n  {rest}"
+
+
+def likeness(shown: str, printed: str) -> float:
+    """Share of the shown words that are printed too, in the same order; in [0, 1].
+
+    >>> likeness("dev error 0.02 is fine", "dev error 0.04 is high bias")
+    0.8
+    """
+    ours, theirs = words(shape(shown)).replace(ELISION, "").split(), words(shape(printed)).split()
+    matcher = difflib.SequenceMatcher(a=ours, b=theirs, autojunk=False)
+    return sum(block.size for block in matcher.get_matching_blocks()) / max(len(ours), 1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dltune.errors import RunFolderError
 from dltune.search.csv_files import (
     append_history,
     cell,
@@ -92,6 +93,28 @@ def test_half_a_line_is_left_out(tmp_path: Path) -> None:
         assert list(read_history(path)) == [0]
     keep_history(path, {0})
     assert path.read_text() == "".join(whole.splitlines(keepends=True)[:2])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"trial,epoch\n\xe6\n", "'utf-8' codec can't decode byte 0xe6"),
+        (b"trial,epoch\n0,1\n", "line 2: zip() argument 2 is shorter than argument 1"),
+        (
+            b"trial,epoch\n" + b"0,x" + b",1" * 9 + b"\n",
+            "line 2: could not convert string to float",
+        ),
+    ],
+)
+def test_a_damaged_history_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes(content)
+    with pytest.raises(RunFolderError) as refused:
+        read_history(path)
+    assert refused.value.found.startswith(f"{path}: damaged ({problem}")
+    assert refused.value.hint == (
+        "Move history.csv away: the run works without the epochs of the trials so far."
+    )
 
 
 def test_histories_of_other_trials_go(tmp_path: Path) -> None:

@@ -181,6 +181,25 @@ def test_ctrl_c_strikes_at_once_where_it_is_allowed() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_second_ctrl_c_does_not_reach_what_follows_the_first() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    reached = []
+    try:
+        with Interrupts() as interrupts:
+            try:
+                with interrupts.allowed():
+                    try:
+                        signal.raise_signal(signal.SIGINT)
+                    finally:  # the training closes what it has opened
+                        signal.raise_signal(signal.SIGINT)
+                        reached.append("closed")
+            except KeyboardInterrupt:
+                reached.append("stopped")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert reached == ["closed", "stopped"]
+
+
 def test_somebody_elses_handler_stays() -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))

@@ -152,13 +152,28 @@ def _diagnose_numbers(numbers: Mapping[str, Any], request: _Request) -> bool:
     if diagnosis.clean:
         output.say_next("dltune search RECIPE", "lower both errors further")
     elif errors.proportion and errors.n_dev is None:
-        typed = " ".join(f"{option} {shlex.quote(str(value))}" for option, value in numbers.items())
-        output.say_next(f"dltune diagnose {typed} --n-train N --n-dev N", "with intervals")
+        output.say_next(f"dltune diagnose {_with_sizes(numbers, request)}", "with intervals")
     elif any(finding.edits for finding in diagnosis.findings):
         output.say_next("dltune train RECIPE --set KEY=VALUE", "try the first edit")
     else:
         output.say_next("dltune diagnose --train-error E --dev-error E", "again, after the advice")
     return diagnosis.clean
+
+
+def _with_sizes(numbers: Mapping[str, Any], request: _Request) -> str:
+    """What was typed, with a place for the sizes that are missing."""
+    from dltune.diagnosis.components import CONFIDENCE, TOLERANCE
+
+    rule = {
+        "--target-error": request.target,
+        "--tolerance": None if request.tolerance == TOLERANCE else request.tolerance,
+        "--confidence": None if request.confidence == CONFIDENCE else request.confidence,
+    }
+    typed = dict(numbers) | {option: value for option, value in rule.items() if value is not None}
+    sizes = {option: "N" for option in ("--n-train", "--n-dev") if option not in typed}
+    return " ".join(
+        f"{option} {shlex.quote(str(value))}" for option, value in (typed | sizes).items()
+    )
 
 
 def _errors_from(numbers: Mapping[str, Any], target: float | None) -> Errors:

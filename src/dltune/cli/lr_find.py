@@ -67,7 +67,7 @@ def lr_find(
 
     config, chosen = middle_config(given)
     _say_middle(chosen)
-    with _progress(steps) as watch:
+    with output.users_code(), _progress(steps) as watch:
         result = find_lr(
             config, folder=given.folder, low=min_lr, high=max_lr, steps=steps, watch=watch
         )

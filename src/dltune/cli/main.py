@@ -7,7 +7,8 @@ time (0.16 s against 0.07 s) and frames the examples, which then cannot be copie
 
 from __future__ import annotations
 
-import io
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -30,7 +31,11 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 class _Commands(TyperGroup):
-    """The commands; Ctrl-C outside the parts that handle it themselves ends in one calm line."""
+    """The commands, and what ends them from outside.
+
+    Ctrl-C outside the parts that handle it themselves ends in one calm line, a pipe that nobody
+    reads any more (`2>&1 | head`) without a word.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -38,6 +43,9 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             output.say("interrupted")
             return output.INTERRUPTED
+        except BrokenPipeError:  # click would end the process with 1, as if trials had failed
+            output.drop_streams()
+            return output.PIPE_CLOSED
 
 
 app = typer.Typer(
@@ -80,14 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments  as typed after `dltune`; the process's own without it. None at all show the help.
 
     Exit codes: 0 fine, 1 finished with failed trials or findings, 2 a mistake the user can mend
-    (two lines on stderr say what and how), 130 interrupted by Ctrl-C. An exception of any other
-    kind is a fault of dltune and keeps its traceback.
+    (two lines on stderr say what and how), 130 interrupted by Ctrl-C, 141 where the reader of a
+    stream has gone. What the system refuses, such as to write on a full disk, counts as a mistake
+    the user can mend. An exception of any other kind is a fault of dltune and keeps its traceback.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal without Unicode shows "?" for a sparkline instead of stopping the command.
-            stream.reconfigure(errors="replace")
+    output.prepare_streams()
     try:
         code = app(list(arguments) or ["--help"], prog_name="dltune", standalone_mode=False)
     except DltuneError as mistake:
@@ -99,6 +105,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message += "" if message.endswith("?") else "."
         output.say(f"error: {message}", f"Type {command} --help for what it takes.")
         return output.USER_MISTAKE
+    except OSError as refusal:
+        if refusal.strerror is None:  # not from the system, but from a library
+            raise
+        output.drop_streams()
+        output.say(*_refused(refusal))
+        return output.USER_MISTAKE
     except typer.Abort:
         return output.INTERRUPTED
     return code if isinstance(code, int) else output.FINE
+
+
+def _refused(refusal: OSError) -> list[str]:
+    """What the system refused, and what to do about it."""
+    place = f"{os.fsdecode(refusal.filename)}: " if refusal.filename is not None else ""
+    hints = {
+        errno.ENOSPC: "Make room on the disk; a search then goes on with --resume.",
+        errno.EDQUOT: "Make room in your quota; a search then goes on with --resume.",
+        errno.ENAMETOOLONG: "Choose a shorter name.",
+    }
+    otherwise = "Check the path and its permissions; --runs-dir puts run folders elsewhere."
+    return [
+        f"error: {place}the system says: {refusal.strerror}",
+        hints.get(refusal.errno or 0, otherwise),
+    ]

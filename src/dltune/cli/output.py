@@ -6,14 +6,18 @@ Only this module and the progress bar write to a stream, so that `dltune ... | h
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
+
+from dltune.errors import UsageError
 
 FINE = 0
 FINDINGS = 1  # finished, but some trials failed, or a diagnosis has findings
@@ -22,14 +26,57 @@ INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell reports for `yes | head`
 
 
+def prepare_streams() -> None:
+    """Make both streams fit to be written to.
+
+    A terminal without Unicode shows "?" for a sparkline instead of stopping the command. A stream
+    that was closed before the start (`>&-`) is None in Python: what goes to it is dropped.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def drop_streams() -> None:
+    """Send what a stream can no longer take to nowhere.
+
+    The interpreter flushes both when it ends, and would complain then.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def users_code() -> Iterator[None]:
+    """Around what may run the user's Python files: their prints are no result, nor is their exit.
+
+    What they print goes to stderr, so that --json stays one JSON object.
+
+    Raises UsageError if they call `sys.exit`.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as end:
+        raise UsageError(
+            f"a Python file of the recipe ended the program: sys.exit({end.code!r})",
+            hint="Take the exit out of it, or raise an exception instead.",
+        ) from None
+
+
 def write_result(text: str) -> None:
     """Write text and a newline to stdout; leave quietly if the reader has gone (`| head`)."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes stdout once more when it ends, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_streams()
         raise typer.Exit(PIPE_CLOSED) from None
 
 

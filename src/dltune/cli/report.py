@@ -26,6 +26,8 @@ def report(
     except RunFolderError as busy:
         # It has just been read, so the folder is sound; its study is running.
         output.say(f"the CSV files were left alone: {busy.found}")
+    except OSError as refusal:  # a full disk, somebody else's folder: the tables need no writing
+        output.say(f"the CSV files were left alone: {refusal.filename or path}: {refusal.strerror}")
     show_run(loaded, as_json=as_json)
     if not loaded.is_complete:
         output.say(f"{len(loaded.trials)} of {loaded.meta.trials} trials are done")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dltune.cli import options, output
-from dltune.errors import UsageError
+from dltune.errors import FolderTakenError, UsageError
 
 if TYPE_CHECKING:  # what a search needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
@@ -88,28 +89,31 @@ def search(
     given = _read(recipe, name=name, resume=resume, edits=(overrides, spaces), device=device)
     path = _run_path(given, recipe, name=name, runs_dir=runs_dir, resume=resume)
 
-    from dltune.cli.progress import SearchProgress
     from dltune.cli.show import all_complete, say_diagnose, show_run
     from dltune.search.events import Ending
     from dltune.search.run import load_run
-    from dltune.search.study import run_study
 
-    with SearchProgress(path) as progress:
-        end = run_study(
-            given,
-            path=path,
-            strategy=strategy,
-            trials=trials,
-            seed=seed,
-            options={
-                "population": population,
-                "parents": parents,
-                "mutation": mutation,
-                "step": step,
-            },
-            resume=resume,
-            on_event=progress,
-        )
+    asked: dict[str, Any] = {
+        "strategy": strategy,
+        "trials": trials,
+        "seed": seed,
+        "options": {
+            "population": population,
+            "parents": parents,
+            "mutation": mutation,
+            "step": step,
+        },
+        "resume": resume,
+    }
+    end: StudyEnd | None = None
+    while end is None:
+        try:
+            end = _search(given, path, asked)
+        except FolderTakenError:
+            if name is not None:
+                raise
+            # Another search, started at the same time, was the first to take this number.
+            path = _run_path(given, recipe, name=None, runs_dir=runs_dir, resume=False)
     run = load_run(end.path)
     show_run(run, as_json=as_json)
     if end.ending is Ending.INTERRUPTED:
@@ -121,6 +125,14 @@ def search(
         output.say(f"{path} had all its {end.total} trials already; a larger --trials adds some")
     say_diagnose(run)
     return output.FINE if all_complete(run) else output.FINDINGS
+
+
+def _search(given: Recipe | None, path: Path, asked: Mapping[str, Any]) -> StudyEnd:
+    from dltune.cli.progress import SearchProgress
+    from dltune.search.study import run_study
+
+    with output.users_code(), SearchProgress(path) as progress:
+        return run_study(given, path=path, on_event=progress, **asked)
 
 
 def _read(

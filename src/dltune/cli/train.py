@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from dltune import __version__
 from dltune.cli import options, output
-from dltune.errors import DltuneError, RunFolderError
+from dltune.errors import DltuneError, FolderTakenError, RunFolderError
 from dltune.report.numbers import count_of, show_error, show_value
 
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
@@ -46,8 +46,16 @@ def train(
     from dltune.cli.show import all_complete, say_diagnose, show_run
     from dltune.search.run import load_run
 
-    path = _free_path(runs_dir, name, recipe.stem)
-    stopped_by = _train_into(path, given)
+    stopped_by: str | None = None
+    while stopped_by is None:
+        path = _free_path(runs_dir, name, recipe.stem)
+        try:
+            with output.users_code():
+                stopped_by = _train_into(path, given)
+        except FolderTakenError:
+            if name is not None:
+                raise
+            # Another training, started at the same time, was the first to take this number.
     run = load_run(path)
     show_run(run, as_json=as_json)
     if stopped_by:

@@ -16,6 +16,9 @@ CONFIDENCE = 0.95
 # 0.10 - 0.08 is 0.020000000000000004 in binary: a gap of exactly the tolerance is not above it.
 SLACK = 1e-9
 
+# More examples than any split has; up to it a whole number is exact as a float.
+LARGEST_SIZE = 10**15
+
 Name = Literal["bias", "variance", "mismatch", "dev overfit"]
 
 
@@ -27,7 +30,7 @@ class Errors:
     target          human-level or best known error, taken as exact.
     train_dev       error on examples of the training distribution that were not trained on.
     test            error on examples that chose nothing.
-    n_*             examples behind each error, at least 1; None if unknown.
+    n_*             examples behind each error, 1 to 10^15; None if unknown.
     proportion      the errors are shares of examples; False for 1 - R^2, which has no interval.
     target_assumed  nobody gave the target; it is only said in the answer.
 
@@ -58,6 +61,12 @@ class Errors:
                 option = "--" + name.replace("_", "-")
                 raise DiagnosisError(
                     f"{option} is {number}: an error is counted on at least 1 example",
+                    hint=f"Type the number of examples, or leave {option} out if it is unknown.",
+                )
+            if number is not None and number > LARGEST_SIZE:
+                option = "--" + name.replace("_", "-")
+                raise DiagnosisError(
+                    f"{option} is above 10^15: more examples than any split has",
                     hint=f"Type the number of examples, or leave {option} out if it is unknown.",
                 )
 
@@ -153,7 +162,8 @@ def _check_rule(tolerance: float, confidence: float) -> None:
         meant = f"Did you mean {tolerance:g}%?" if 1 <= tolerance < 100 else "Type --tolerance 2%."
         found = f"--tolerance is {tolerance:g}: it is a share, at least 0 and below 1"
         raise DiagnosisError(found, hint=meant)
-    if not 0 < confidence < 1:
+    # Within 1e-16 of 1 the quantile is infinite, and so is every interval.
+    if not (confidence > 0 and 0.5 + confidence / 2 < 1):
         percentage = 1 < confidence < 100
         meant = f"Did you mean {confidence:g}%?" if percentage else "Type --confidence 95%."
         found = f"--confidence is {confidence:g}: it is a share, above 0 and below 1"

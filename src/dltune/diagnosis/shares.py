@@ -31,8 +31,8 @@ def parse_share(option: str, text: str) -> float:
             hint = f"Decimals take a point. Did you mean {dotted}?"
         raise UsageError(f"{option} is {text!r}: a number or a percentage is needed", hint=hint)
     if is_percent and value > 100:
-        raise UsageError(
-            f"{option} is {text!r}: a share is at most 100%",
-            hint=f"If it is 1 - R^2, type {option} {value / 100:g} and --regression.",
-        )
+        hint = f"Type {option} 12%."
+        if option.endswith("-error"):
+            hint = f"If it is 1 - R^2, type {option} {value / 100:g} and --regression."
+        raise UsageError(f"{option} is {text!r}: a share is at most 100%", hint=hint)
     return value / 100 if is_percent else value

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dltune.errors import RunFolderError
 from dltune.search.records import SPLITS, StoredTrial
 from dltune.training.history import EpochRecord
 
@@ -136,28 +137,48 @@ def start_history(path: Path) -> None:
 
 
 def read_history(path: Path) -> dict[int, tuple[EpochRecord, ...]]:
-    """The epochs in `history.csv` by trial; a half-written last line is left out."""
+    """The epochs in `history.csv` by trial; a half-written last line is left out.
+
+    Raises RunFolderError if the file is damaged.
+    """
     records: dict[int, list[EpochRecord]] = {}
-    for row in _whole_rows(path):
-        values = dict(zip(HISTORY_COLUMNS, row, strict=True))
-        numbers: dict[str, Any] = {
-            name: None if text == "" else float(text) for name, text in values.items()
-        }
-        record = EpochRecord(**numbers | {"trial": int(row[0]), "epoch": int(row[1])})
+    for line, row in enumerate(_whole_rows(path), start=2):
+        try:
+            values = dict(zip(HISTORY_COLUMNS, row, strict=True))
+            numbers: dict[str, Any] = {
+                name: None if text == "" else float(text) for name, text in values.items()
+            }
+            record = EpochRecord(**numbers | {"trial": int(row[0]), "epoch": int(row[1])})
+        except ValueError as problem:
+            raise _damaged(path, f"line {line}: {problem}") from None
         records.setdefault(record.trial, []).append(record)
     return {trial: tuple(epochs) for trial, epochs in records.items()}
 
 
 def keep_history(path: Path, trials: Collection[int]) -> None:
-    """Replace `history.csv` by its rows of these trials, atomically."""
-    rows = [row for row in _whole_rows(path) if int(row[0]) in trials]
+    """Replace `history.csv` by its rows of these trials, atomically.
+
+    Raises RunFolderError if the file is damaged.
+    """
+    kept = {str(trial) for trial in trials}
+    rows = [row for row in _whole_rows(path) if row and row[0] in kept]
     replace_file(path, csv_text([HISTORY_COLUMNS, *rows]))
 
 
 def _whole_rows(path: Path) -> list[list[str]]:
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    whole = text[: text.rfind("\n") + 1]
-    return list(csv.reader(io.StringIO(whole)))[1:]
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        return list(csv.reader(io.StringIO(whole)))[1:]
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise _damaged(path, str(problem)) from None
+
+
+def _damaged(path: Path, problem: str) -> RunFolderError:
+    return RunFolderError(
+        f"{path}: damaged ({problem})",
+        hint=f"Move {path.name} away: the run works without the epochs of the trials so far.",
+    )
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:

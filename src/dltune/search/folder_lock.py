@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from dltune.errors import RunFolderError
+from dltune.errors import FolderTakenError
 
 
 class FolderLock:
@@ -15,7 +15,7 @@ class FolderLock:
     A lock file would outlive a kill -9; this one cannot. Windows has no such lock for folders, and
     there two writers of one run folder are not detected.
 
-    Raises RunFolderError if another process writes in the folder.
+    Raises FolderTakenError if another process writes in the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +29,7 @@ class FolderLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise RunFolderError(
+            raise FolderTakenError(
                 f"{path}: another dltune process is writing in this run folder",
                 hint="Wait for it, stop it with Ctrl-C, or start a study with another --name.",
             ) from None

@@ -62,4 +62,6 @@ class Interrupts:
             self._on_first()
         self.requested = True
         if self._is_allowed or insisted:
+            # A second one that comes on the way out must not reach the writing after it.
+            self._is_allowed = False
             raise KeyboardInterrupt

@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from dltune.errors import RunFolderError
+from dltune.errors import FolderTakenError, RunFolderError
 from dltune.recipe.files import load_recipe, parse_recipe, recipe_text_with
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
@@ -61,9 +61,14 @@ def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
 
 
 def check_free(path: Path) -> None:
-    """Raise RunFolderError if something is already there; an empty folder is fine."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunFolderError(
+    """Raise FolderTakenError if something is already there; an empty folder is fine."""
+    if path.exists() and not path.is_dir():
+        raise FolderTakenError(
+            f"{path}: is a file, and a run folder cannot have its name",
+            hint="Type --name and another name.",
+        )
+    if path.exists() and any(path.iterdir()):
+        raise FolderTakenError(
             f"{path}: already exists and is not empty",
             hint="Type --resume to go on with it, or --name and another name.",
         )
@@ -143,10 +148,11 @@ class RunFolder:
         append_history(
             self.path / HISTORY, (one for finished in block for one in finished.result.history)
         )
-        before = self.best
-        self._take([finished.result for finished in block])
+        before = best = self.best
         for finished in block:
-            if finished.result.number == _number(self.best) != _number(before) and finished.weights:
+            best = better(best, finished.result)
+        for finished in block:
+            if finished.result.number == _number(best) != _number(before) and finished.weights:
                 write_checkpoint(self.path / BEST_WEIGHTS, finished)
         stored = [
             StoredTrial(
@@ -157,6 +163,8 @@ class RunFolder:
             for finished in block
         ]
         self._journal.append(stored, self.recipe.space)
+        # Not before: after a failed write (a full disk) nothing may be written behind the gap.
+        self._take([finished.result for finished in block])
         self._trials_csv.append(stored)
         if _number(self.best) != _number(before):
             self._write_best_recipe()

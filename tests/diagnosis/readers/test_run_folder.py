@@ -148,6 +148,11 @@ def test_a_folder_without_trials_and_a_file(tmp_path: Path) -> None:
     assert refusal_of(folder / "trials.csv") == (
         f"RUN is a file: a run is a folder with a trials.csv in it\nType dltune diagnose {folder}."
     )
+    recipe = tmp_path / "recipe.toml"
+    recipe.touch()
+    assert refusal_of(recipe) == (  # no advice to diagnose the folder of a recipe
+        f"RUN is a file: a run is a folder with a trials.csv in it\nRuns in {tmp_path}: a."
+    )
 
 
 @pytest.mark.parametrize(

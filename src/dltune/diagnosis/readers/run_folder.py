@@ -135,7 +135,9 @@ def find_run(run: str, *, runs_dir: Path) -> Path:
         if folder.is_file():
             raise RunFolderError(
                 f"{folder} is a file: a run is a folder with a {TRIALS_FILE} in it",
-                hint=f"Type dltune diagnose {folder.parent}.",
+                hint=f"Type dltune diagnose {folder.parent}."
+                if (folder.parent / TRIALS_FILE).is_file()
+                else f"Runs in {runs_dir}: {_names(runs_dir)}.",
             )
     runs = _runs(runs_dir)
     near = closest(Path(run).name, runs)

@@ -1,0 +1,33 @@
+"""A write that the system refuses leaves no gap in the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dltune.recipe.files import relocate
+from dltune.search.run import load_run
+from dltune.search.store import JOURNAL, RunFolder
+from dltune.training.history import TrialState
+from tests.search.made_up import finished, meta
+from tests.search.recipes import small
+
+
+def test_a_block_that_could_not_be_written_does_not_count(tmp_path: Path) -> None:
+    path, recipe = tmp_path / "run", small()
+    folder = RunFolder.create(path, relocate(recipe, path), meta())
+    folder.append([finished(recipe, 0, 0.5)])
+    journal = (path / JOURNAL).read_bytes()
+    (path / JOURNAL).unlink()
+    (path / JOURNAL).mkdir()  # the system refuses to write in it
+    with pytest.raises(IsADirectoryError):
+        folder.append([finished(recipe, 1, 0.25)])
+    assert [result.number for result in folder.results] == [0]
+    assert folder.best == folder.results[0]
+    (path / JOURNAL).rmdir()
+    (path / JOURNAL).write_bytes(journal)
+    folder.append([finished(recipe, 1, 0.125)])
+    folder.close()
+    stored = [(one.number, one.objective, one.state) for one in load_run(path).results]
+    assert stored == [(0, 0.5, TrialState.COMPLETE), (1, 0.125, TrialState.COMPLETE)]
