@@ -59,3 +59,15 @@ def test_a_stream_on_the_cpu_seeds_no_accelerator(monkeypatch: pytest.MonkeyPatc
     assert seeded == [4]  # torch's own way does
     RandomStream(5, CPU)
     assert seeded == [4]
+
+
+def test_nested_turns_are_one_turn() -> None:
+    nested, plain = (RandomStream(3, torch.device("cpu")) for _ in range(2))
+    outer = torch.get_rng_state()
+    with nested.active():
+        with nested.active():
+            drawn = [torch.rand(1)]
+        drawn.append(torch.rand(1))
+    assert torch.equal(torch.get_rng_state(), outer)
+    with plain.active():
+        assert drawn == [torch.rand(1), torch.rand(1)]

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -104,6 +105,10 @@ class Learner:
                     grad_norm, ratio = self._measured_apply()
                 self._done += 1
         return Update(lr=lr, grad_norm=grad_norm, update_ratio=ratio)
+
+    def own_randomness(self) -> AbstractContextManager[None]:
+        """Inside, whatever draws random numbers draws from the trial's own stream."""
+        return self._random.active()
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:

@@ -81,7 +81,7 @@ class LoopedEngine:
         learner = self._learners[trial.number]
         # From here on: the first optimizer of a process makes torch import for a second or two.
         start = time.perf_counter()
-        with threads_for(learner.update_flops()):
+        with threads_for(learner.update_flops()), learner.own_randomness():
             update = learner.run_epoch()
             train, dead_units = learner.measure_train()
             dev = learner.measure(self._data.dev)

@@ -30,18 +30,24 @@ class RandomStream:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._device = device
+        self._is_active = False
         with self._restored():
             self._seed(seed)
             self._states = self._read()
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """Inside, the global generators go on where this stream left them."""
+        """Inside, the global generators go on where this stream left them; may be nested."""
+        if self._is_active:  # a turn of many steps changes the states over once, not at each step
+            yield
+            return
         with self._restored():
             self._write(self._states)
+            self._is_active = True
             try:
                 yield
             finally:
+                self._is_active = False
                 self._states = self._read()
 
     @contextlib.contextmanager
