@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from dltune.data.load import load_data
 
 from dltune.data.device import DeviceData, to_device
+from dltune.data.load import load_data
 from dltune.recipe.schema import DataConfig
 
 CPU = torch.device("cpu")
