@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -17,6 +18,11 @@ os.environ["COLUMNS"] = "80"
 os.environ["NO_COLOR"] = "1"
 for name in ("FORCE_COLOR", "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "TERMINAL_WIDTH"):
     os.environ.pop(name, None)
+
+# The same cases in every run: a suite that fails must fail again. Search for new ones with
+# --hypothesis-profile=default.
+settings.register_profile("same-cases", derandomize=True)
+settings.load_profile("same-cases")
 
 
 @pytest.fixture

@@ -146,3 +146,9 @@ def test_notes_on_columns(load, table):
     garages = load(table(b=lambda row: ["NA", "none", "brick"][row % 3])).notes
     assert "column 'b': 'NA' is taken as a category, not as missing" in garages
     assert "column 'b': 'none' is taken as a category, not as missing" in garages
+
+
+def test_a_range_too_small_to_divide_by_counts_as_constant() -> None:
+    train = np.array([[0.0], [np.finfo(np.float32).tiny]])
+    scaling = fit_scaling([train], "minmax")
+    assert (scaling.offset.tolist(), scaling.scale.tolist()) == ([0.0], [1.0])

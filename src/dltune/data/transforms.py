@@ -30,6 +30,10 @@ FLOAT32_DIGITS_LEFT = 1e5
 """float32 keeps 7.2 decimal digits; where values are this much larger than their spread, two are
 left to tell them apart."""
 
+# A column that varies by less counts as constant: divided by it, ordinary values of another split
+# would exceed what 32 bits hold (3e38).
+SMALLEST_RANGE = 1e-30
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scaling:
@@ -101,7 +105,7 @@ def fit_scaling(blocks: Iterable[NDArray[np.float64]], normalize: Normalize) -> 
     low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     count = sum(len(block) for block in blocks)
     # The mean of a constant may miss it by a rounding, which a division would blow up.
-    varies = high > low
+    varies = high - low > SMALLEST_RANGE
     mean = np.where(varies, np.sum(totals, axis=0) / count, low)
     # A second pass: the mean of the squares minus the square of the mean would cancel.
     squares = np.sum([((block - mean) ** 2).sum(axis=0) for block in blocks], axis=0)
