@@ -38,4 +38,4 @@ def test_batch_norm_stands_before_the_activation_and_takes_the_bias_place() -> N
 def test_dropout_per_layer() -> None:
     model = build_mlp(MlpConfig(hidden=[4, 4, 4], dropout=[0.1, 0.0, 0.3]), inputs=(3,), outputs=2)
     shares = [layer.p for layer in model.children() if isinstance(layer, Dropout)]
-    assert shares == [0.1, 0.3]
+    assert shares == [0.1, 0.0, 0.3]

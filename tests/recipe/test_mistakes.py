@@ -32,7 +32,7 @@ def mistakes(text: str) -> list[str]:
         (
             "[regularize]\nxyz = 1",
             "regularize.xyz: unknown key; regularize has l1, l2, label_smoothing, clip_norm, "
-            "clip_value, early_stop",
+            "clip_value, max_norm, early_stop",
         ),
         ("[optimizer]\nlr = 1", "optimizer: unknown key; did you mean optim?"),
         (

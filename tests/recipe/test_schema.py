@@ -97,6 +97,7 @@ def test_sections_and_variants() -> None:
         ({"data": {"source": "a", "split": {"train-dev": 0.1}}}, "data.split.train-dev", 0.1),
         ({"model": {"factory": "n.py:f", "width": {"deep": 3}}}, "model.width.deep", 3),
         ({"regularize": {"clip_norm": 1}}, "regularize.clip_norm", 1.0),
+        ({"regularize": {"max_norm": 3}}, "regularize.max_norm", 3.0),
     ],
 )
 def test_values_as_they_are_kept(table: dict[str, object], path: str, value: object) -> None:

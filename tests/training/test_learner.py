@@ -19,7 +19,12 @@ def train_by_hand(learner: Learner, data: DeviceData, *, epochs: int, l2: float)
     """Plain torch: Adam in its for-loop form, clipping, cosine decay, two batches an update."""
     config = learner.config
     model = nn.Sequential(
-        nn.Flatten(), nn.Linear(13, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+        nn.Flatten(),
+        nn.Linear(13, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.Identity(),  # where dropout stands
+        nn.Linear(8, 3),
     )
     model[1] = nn.Linear(13, 8, bias=False)
     model.load_state_dict(learner.weights())
@@ -35,7 +40,7 @@ def train_by_hand(learner: Learner, data: DeviceData, *, epochs: int, l2: float)
                 outputs = model(data.train.features[rows])
                 loss = nn.functional.cross_entropy(outputs, data.train.targets[rows])
                 (loss / len(batches)).backward()
-            for weight in (model[1].weight, model[4].weight):
+            for weight in (model[1].weight, model[5].weight):
                 weight.grad += l2 * weight.detach()
             nn.utils.clip_grad_norm_(model.parameters(), 0.5)
             optimizer.step()
@@ -98,6 +103,16 @@ def test_gradient_norm_is_that_before_clipping(wine: DeviceData) -> None:
         return Learner(config, seed=1, data=wine, folder=Path()).run_epoch().grad_norm
 
     assert grad_norm(clip_norm=1e-3) == pytest.approx(grad_norm())
+
+
+def test_max_norm_holds_after_every_update(wine: DeviceData) -> None:
+    settings = {"max_norm": 0.3}
+    config = make_config(regularize=settings, optim={"name": "sgd", "lr": 1.0}, train={"epochs": 1})
+    learner = Learner(config, seed=1, data=wine, folder=Path())
+    learner.run_epoch()
+    for weight in learner.parameters:
+        if weight.ndim == 2:
+            assert weight.norm(dim=1).max().item() == pytest.approx(0.3, rel=1e-5)
 
 
 def test_accumulated_batches_of_unequal_size_equal_one_large_batch(wine: DeviceData) -> None:

@@ -29,7 +29,7 @@ def run(
     generator, epochs = train_cohort(trials, data, folder=folder), []
     while True:
         try:
-            epochs.append(next(generator))
+            epochs.append(list(next(generator).records))
         except StopIteration as stop:
             return epochs, stop.value
 

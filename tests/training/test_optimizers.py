@@ -121,6 +121,13 @@ def test_set_rate_reaches_betas_and_momentum() -> None:
     assert sgd.param_groups[0]["momentum"] == 0  # plain descent stays plain
 
 
+def test_a_momentum_that_touched_zero_rises_again() -> None:
+    momentum = build("momentum", fresh())
+    set_rate(momentum, 0.7, 0.0)
+    set_rate(momentum, 0.7, 0.5)
+    assert momentum.param_groups[0]["momentum"] == 0.5
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("name", sorted(CASES))

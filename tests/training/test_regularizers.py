@@ -9,6 +9,7 @@ from torch import nn
 from dltune.recipe.schema import RegularizeConfig
 from dltune.training.regularizers import (
     add_penalty_gradients,
+    apply_max_norm,
     clip_gradients,
     penalized_weights,
 )
@@ -54,3 +55,26 @@ def test_clip_by_norm_and_by_value() -> None:
     assert clipped(clip_norm=1.0) == pytest.approx([0.6, -0.8], rel=1e-5)
     assert clipped(clip_norm=10.0) == pytest.approx([3.0, -4.0])
     assert clipped(clip_value=2.0, clip_norm=1.0) == pytest.approx([0.5**0.5, -(0.5**0.5)])
+
+
+def test_max_norm_holds_for_every_unit_and_touches_no_other() -> None:
+    model = make_model()
+    before = [weight.detach().clone() for weight in model.parameters()]
+    apply_max_norm(penalized_weights(model), RegularizeConfig(max_norm=0.55))
+    touched = 0
+    for old, new in zip(before, model.parameters(), strict=True):
+        if new.ndim < 2:
+            assert torch.equal(old, new)
+            continue
+        norms = old.flatten(1).norm(dim=1)
+        scale = (0.55 / norms).clamp(max=1.0).view(-1, *[1] * (old.ndim - 1))
+        torch.testing.assert_close(new.detach(), old * scale)
+        touched += int((norms > 0.55).sum())
+    assert 0 < touched < 7  # of 2 filters, 4 units and 1 output
+
+
+def test_without_max_norm_weights_are_left_alone() -> None:
+    model = make_model()
+    before = model[3].weight.detach().clone()
+    apply_max_norm(penalized_weights(model), RegularizeConfig())
+    assert torch.equal(model[3].weight, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import torch
 
@@ -10,12 +11,12 @@ from dltune.data.dataset import Dataset, Examples
 from dltune.errors import DataError, TrainingError
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)  # tensors do not compare to a bool
 class Tensors:
     """One split on the device.
 
-    features  float32 (n, *inputs).
-    targets   int64 (n,) for classes, float32 (n, outputs) for regression.
+    features  float32 (n, *inputs); float64 after `in_double`.
+    targets   int64 (n,) for classes, as the features (n, outputs) for regression.
     """
 
     features: torch.Tensor
@@ -25,7 +26,7 @@ class Tensors:
         return self.features.shape[0]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class DeviceData:
     """All splits on one device, with what a trial must know of them.
 
@@ -108,3 +109,18 @@ def to_device(dataset: Dataset, device: torch.device) -> DeviceData:
         test=tensors(dataset.test, "test"),
         train_dev=tensors(dataset.train_dev, "train-dev"),
     )
+
+
+# A study has one data set or a few (`search.data_shelf.KEPT`).
+@functools.lru_cache(maxsize=4)
+def in_double(data: DeviceData) -> DeviceData:
+    """The same data in float64; classes stay integers."""
+
+    def doubled(split: Tensors | None) -> Tensors | None:
+        if split is None:
+            return None
+        targets = split.targets.double() if split.targets.is_floating_point() else split.targets
+        return Tensors(features=split.features.double(), targets=targets)
+
+    splits = {name: doubled(getattr(data, name)) for name in ("train", "dev", "test", "train_dev")}
+    return dataclasses.replace(data, **splits)  # type: ignore[arg-type]

@@ -106,8 +106,7 @@ def _block(model: CnnConfig, channels: int, filters: int, *, dropout: float) -> 
     if model.pool != "none":
         pool = nn.MaxPool2d if model.pool == "max" else nn.AvgPool2d
         layers.append(pool(model.pool_size))
-    if dropout > 0:
-        layers.append(Dropout(dropout, channels=True))
+    layers.append(Dropout(dropout, channels=True))
     return layers
 
 

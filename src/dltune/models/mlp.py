@@ -23,7 +23,8 @@ def dense_layers(
     """Hidden layers from `width` inputs on: linear, batch norm, activation, dropout.
 
     Batch norm stands before the activation and replaces the bias, which it would cancel
-    (Ioffe & Szegedy 2015, section 3.2).
+    (Ioffe & Szegedy 2015, section 3.2). Dropout stands there even where its share is 0, so that
+    models that differ in it alone have the same layers.
 
     >>> layers = dense_layers(4, [3], activation="relu", dropouts=[0.5], batch_norm=False)
     >>> [type(layer).__name__ for layer in layers]
@@ -35,8 +36,7 @@ def dense_layers(
         if batch_norm:
             layers.append(nn.BatchNorm1d(units))
         layers.append(build_activation(activation))
-        if dropout > 0:
-            layers.append(Dropout(dropout))
+        layers.append(Dropout(dropout))
         width = units
     return layers
 

@@ -104,14 +104,16 @@ def flatten(config: BaseModel) -> dict[str, Any]:
     >>> flat["optim.betas"], flat["data.split.train-dev"]
     ([0.9, 0.999], 0.0)
     """
-    return _flatten_table(config.model_dump(by_alias=True), "")
-
-
-def _flatten_table(table: dict[str, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in sorted(table.items(), key=lambda item: item[0] != "name"):  # the name first
+    _flatten_into(flat, config.model_dump(by_alias=True), "")
+    return flat
+
+
+def _flatten_into(flat: dict[str, Any], table: dict[str, Any], prefix: str) -> None:
+    if "name" in table:  # comes first, wherever it stands in the schema
+        flat[prefix + "name"] = table["name"]
+    for key, value in table.items():
         if isinstance(value, dict):
-            flat |= _flatten_table(value, f"{prefix}{key}.")
+            _flatten_into(flat, value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat

@@ -37,6 +37,10 @@ class RegularizeConfig(Section):
     clip_value: Positive | None = Field(
         default=None, description="each gradient is cut to plus or minus this; absent: never"
     )
+    max_norm: Positive | None = Field(
+        default=None,
+        description="the weights into each unit are scaled down to this norm; absent: never",
+    )
     early_stop: Count | None = Field(
         default=None,
         description="stop after this many epochs without a better objective; absent: never",
@@ -62,6 +66,14 @@ class TrainConfig(Section):
     seed: NotNegativeInt = Field(default=0, description="seed of weights, batches and dropout")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="where to train; auto takes an accelerator if there is one"
+    )
+    precision: Literal["float32", "float64", "bfloat16"] = Field(
+        default="float32",
+        description="of the arithmetic; bfloat16 is autocast, the weights stay float32",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile the forward pass: minutes at the start, for long trainings",
     )
 
 

@@ -215,16 +215,21 @@ def resolve(node: Node, values: Mapping[str, Any]) -> Any:
 
     values  by dimension name; must hold those of all active dimensions.
     """
+    if isinstance(node, Fixed):
+        return _own(node.value)
     if isinstance(node, Slot):
-        return copy.deepcopy(values[node.name])
+        return _own(values[node.name])
     if isinstance(node, Branch):
         option = resolve(node.options[node.labels.index(values[node.name])], values)
         return option if node.shared is None else resolve(node.shared, values) | option
     if isinstance(node, Table):
         return {key: resolve(entry, values) for key, entry in node.entries.items()}
-    if isinstance(node, Items):
-        return [resolve(item, values) for item in node.items]
-    return copy.deepcopy(node.value)
+    return [resolve(item, values) for item in node.items]
+
+
+def _own(value: Any) -> Any:
+    """The value, of a list a copy; a search makes thousands of configs, mostly of plain values."""
+    return copy.deepcopy(value) if isinstance(value, (list, dict)) else value
 
 
 def locate(node: Node, path: Sequence[Key], values: Mapping[str, Any]) -> tuple[str, Slot | None]:

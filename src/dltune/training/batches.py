@@ -44,6 +44,19 @@ def updates_per_epoch(train: TrainConfig, examples: int) -> int:
     return math.ceil(batches_per_epoch(train, examples) / train.accumulate)
 
 
+def update_slices(train: TrainConfig, examples: int) -> list[list[slice]]:
+    """Where the batches of an epoch's updates stand in its order of examples.
+
+    >>> update_slices(TrainConfig(batch_size=2, accumulate=2), 6)
+    [[slice(0, 2, None), slice(2, 4, None)], [slice(4, 6, None)]]
+    """
+    size, batches = batch_examples(train, examples), batches_per_epoch(train, examples)
+    parts = [slice(k * size, min((k + 1) * size, examples)) for k in range(batches)]
+    return [
+        parts[start : start + train.accumulate] for start in range(0, batches, train.accumulate)
+    ]
+
+
 class BatchOrder:
     """A trial's own endless sequence of shuffled epochs.
 
@@ -61,10 +74,12 @@ class BatchOrder:
         # On the CPU whatever the device, so that the order is the same on all.
         self._generator = torch.Generator().manual_seed(seed)
 
+    def permutation(self) -> torch.Tensor:
+        """The order of the next epoch: every example once, on the CPU, (examples,)."""
+        return torch.randperm(self._examples, generator=self._generator)
+
     def epoch(self) -> Iterator[list[torch.Tensor]]:
         """The updates of one epoch: each is the batches to accumulate, as indices (batch,)."""
-        size = batch_examples(self._train, self._examples)
-        order = torch.randperm(self._examples, generator=self._generator).to(self._device)
-        batches = order.split(size)[: batches_per_epoch(self._train, self._examples)]
-        for start in range(0, len(batches), self._train.accumulate):
-            yield list(batches[start : start + self._train.accumulate])
+        order = self.permutation().to(self._device)
+        for slices in update_slices(self._train, self._examples):
+            yield [order[part] for part in slices]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import torch
@@ -41,20 +41,20 @@ class Engine(Protocol):
     """Trains the trials of a cohort side by side, an epoch at a time.
 
     A trial's numbers depend on its config and seed alone, never on its neighbours. Trials are named
-    by their number.
+    by their number, and told of many at a time: a stack keeps, drops and measures them at once.
     """
 
     def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
         """One more epoch of every living trial; a trial that cannot go on gives a Stop."""
 
-    def keep_best(self, trial: int) -> None:
-        """Remember the trial's present weights as its best."""
+    def keep_best(self, trials: Collection[int]) -> None:
+        """Remember the present weights of these living trials as their best."""
 
-    def drop(self, trial: int) -> None:
-        """The trial trains no further."""
+    def drop(self, trials: Collection[int]) -> None:
+        """These trials train no further."""
 
-    def finish(self, trial: int) -> Final | Stop:
-        """Measure a dropped trial with its best weights; a Stop if that fails."""
+    def finish(self, trials: Collection[int]) -> Mapping[int, Final | Stop]:
+        """Measure dropped trials with their best weights; a Stop for one where that fails."""
 
     def parameters(self, trial: int) -> int:
         """The trial's number of trainable values; 0 if its model could not be built."""

@@ -12,18 +12,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dltune.data.device import DeviceData, Tensors
+from dltune.data.device import DeviceData, Tensors, in_double
 from dltune.errors import ModelError
 from dltune.models.build import build_model
+from dltune.models.dropout import dropout_layers, seed_dropout
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.batches import BatchOrder, batch_examples, updates_per_epoch
 from dltune.training.flat import FlatParameters
 from dltune.training.losses import build_loss
 from dltune.training.measure import DeadUnits, Measured, measure
 from dltune.training.optimizers import build_optimizer, set_rate
+from dltune.training.precision import arithmetic
 from dltune.training.randomness import RandomStream
 from dltune.training.regularizers import (
     add_penalty_gradients,
+    apply_max_norm,
     clip_gradients,
     penalized_weights,
 )
@@ -60,7 +63,7 @@ class Learner:
 
     def __init__(self, config: Config, *, seed: int, data: DeviceData, folder: Path) -> None:
         self.config = config
-        self.data = data
+        self.data = data = in_double(data) if config.train.precision == "float64" else data
         self._random = RandomStream(derive_seed(seed, "model"), data.device)
         with self._random.active():
             model = build_model(
@@ -68,8 +71,11 @@ class Learner:
             )
         built_in = not isinstance(config.model, FactoryConfig)
         if built_in:
-            _check_batch_norm(model, batch_examples(config.train, len(data.train)))
-        self.model: nn.Module = model.to(data.device)
+            check_batch_norm(model, batch_examples(config.train, len(data.train)))
+            seed_dropout(model, dropout_seeds(seed, len(dropout_layers(model))))
+        self.model: nn.Module = model.to(data.device, data.train.features.dtype)
+        # Compiled or not, the weights are the module's.
+        self._forward = torch.compile(self.model) if config.train.compile else self.model
         self.parameters = [w for w in self.model.parameters() if w.requires_grad]
         self._penalized = penalized_weights(self.model)
         self._loss = build_loss(config, task=data.task)
@@ -81,11 +87,7 @@ class Learner:
         self._order = BatchOrder(
             config.train, len(data.train), seed=derive_seed(seed, "order"), device=data.device
         )
-        self._measured_train = _sample(
-            data.train,
-            max(MEASURED_TRAIN_EXAMPLES, len(data.dev)),
-            seed=derive_seed(seed, "measured"),
-        )
+        self._measured_train = train_sample(data)
         self._dead_units = DeadUnits(self.model)
         self.updates_per_epoch = updates_per_epoch(config.train, len(data.train))
         self.updates = self.updates_per_epoch * config.train.epochs
@@ -93,18 +95,25 @@ class Learner:
 
     def run_epoch(self) -> Update:
         """Train on every batch of one epoch at the schedule's rates; describes its last update."""
+        *_, last = self.epoch_updates()
+        assert last is not None
+        return last
+
+    def epoch_updates(self) -> Iterator[Update | None]:
+        """The updates of one epoch, each done when it is asked for; the last one is described."""
         last = self.updates_per_epoch - 1
         with self.training():
             for number, batches in enumerate(self._order.epoch()):
                 lr, momentum = self._rate(self._done)
                 set_rate(self._optimizer, lr, momentum)
                 self.gradients(batches)
+                self._done += 1
                 if number < last:
                     self.apply()
+                    yield None
                 else:
                     grad_norm, ratio = self._measured_apply()
-                self._done += 1
-        return Update(lr=lr, grad_norm=grad_norm, update_ratio=ratio)
+                    yield Update(lr=lr, grad_norm=grad_norm, update_ratio=ratio)
 
     def own_randomness(self) -> AbstractContextManager[None]:
         """Inside, whatever draws random numbers draws from the trial's own stream."""
@@ -128,7 +137,9 @@ class Learner:
         train, losses = self.data.train, []
         examples = sum(len(indices) for indices in batches)
         for indices in batches:
-            outputs = self.model(train.features.index_select(0, indices))
+            with arithmetic(self.data.device, self.config.train.precision):
+                outputs = self._forward(train.features.index_select(0, indices))
+            outputs = outputs.to(train.features.dtype)  # from bfloat16
             loss = self._loss(outputs, train.targets.index_select(0, indices))
             if len(batches) > 1:
                 loss = loss * (len(indices) / examples)
@@ -137,12 +148,13 @@ class Learner:
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def apply(self) -> None:
-        """One optimizer update from the gradients, after penalties and clipping."""
+        """One optimizer update from the gradients, with penalties, clipping and max-norm."""
         add_penalty_gradients(self._penalized, self.config.regularize)
         clip_gradients(self.parameters, self.config.regularize)
         if self._flat:
             self._flat.gather_gradients()
         self._optimizer.step()
+        apply_max_norm(self._penalized, self.config.regularize)
 
     def set_lr(self, lr: float) -> None:
         """Overrule the schedule until the next `run_epoch`."""
@@ -208,7 +220,8 @@ class Learner:
         return norm_value, ratio_value
 
 
-def _check_batch_norm(model: nn.Module, batch: int) -> None:
+def check_batch_norm(model: nn.Module, batch: int) -> None:
+    """Raise ModelError if a model with batch norm would get batches of one example."""
     has_norm = any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in model.modules())
     if has_norm and batch == 1:
         raise ModelError(
@@ -218,10 +231,21 @@ def _check_batch_norm(model: nn.Module, batch: int) -> None:
         )
 
 
-def _sample(split: Tensors, examples: int, *, seed: int) -> Tensors:
+def dropout_seeds(seed: int, layers: int) -> list[int]:
+    """The seeds of the dropout layers of the trial with this seed, in the order of the layers."""
+    return [derive_seed(seed, "dropout", layer) for layer in range(layers)]
+
+
+def train_sample(data: DeviceData) -> Tensors:
+    """The examples of the train split that train loss and error are measured on.
+
+    All of them, or so many drawn at random, the same for all trials, which are thus compared on
+    the same examples.
+    """
+    split, examples = data.train, max(MEASURED_TRAIN_EXAMPLES, len(data.dev))
     if len(split) <= examples:
         return split
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(derive_seed("measured"))
     chosen = torch.randperm(len(split), generator=generator)[:examples].to(split.features.device)
     return Tensors(
         features=split.features.index_select(0, chosen),

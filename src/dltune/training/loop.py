@@ -18,6 +18,7 @@ from dltune.data.device import DeviceData
 from dltune.training.engine import Engine, Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
 from dltune.training.looped import LoopedEngine
+from dltune.training.memory import keep_freed_memory
 
 # A stopped trial in one of these states has an objective: it ended in good health.
 USABLE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -31,14 +32,36 @@ class TrialOutcome:
     weights: dict[str, torch.Tensor]
 
 
-def train_cohort(
-    trials: Sequence[Trial], data: DeviceData, *, folder: Path
-) -> Generator[list[EpochRecord], Mapping[int, Stop] | None, list[TrialOutcome]]:
-    """Train a cohort; yields the living trials' records by epoch, returns the outcomes in order.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CohortEpoch:
+    """What an epoch of a cohort brought.
 
-    trials  configs with seeds; numbers must differ.
-    data    the data set on the device.
-    folder  where relative references of the recipe are looked up.
+    records  of the trials that trained, those that are over after it included.
+    ended    the outcomes of the trials that are over since the last epoch; each trial comes once.
+    """
+
+    records: Sequence[EpochRecord]
+    ended: Sequence[TrialOutcome]
+
+
+def train_cohort(
+    trials: Sequence[Trial],
+    data: DeviceData,
+    *,
+    folder: Path,
+    stacked: bool = False,
+    trial_seconds: float | None = None,
+) -> Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]]:
+    """Train a cohort; yields what every epoch brought, returns the outcomes in order.
+
+    trials         configs with seeds; numbers must differ.
+    data           the data set on the device.
+    folder         where relative references of the recipe are looked up.
+    stacked        True trains all of them at once, in one forward and backward pass: they must be
+                   of equal shapes (`search/cohorts.py`). What goes wrong in a stack, such as memory
+                   that runs out, is raised, since it cannot be laid to one trial.
+    trial_seconds  a trial that has trained longer fails; in a stack each trial counts an equal
+                   share of the time. None: no limit.
 
     A trial ends when its epochs are done, when `regularize.early_stop` epochs brought no better
     objective, when its loss or error is not finite (diverged), or when it fails. Same trial, same
@@ -50,28 +73,34 @@ def train_cohort(
 
     Raises TrainingError if the loss or a setting does not fit the task.
     """
-    engine: Engine = LoopedEngine(trials, data, folder=folder)
-    watches = {trial.number: Watch(trial) for trial in trials}
+    keep_freed_memory()
+    engine = _stacked_engine(trials, data, folder) if stacked else None
+    engine = engine or LoopedEngine(trials, data, folder=folder)
+    watches = {trial.number: Watch(trial, seconds=trial_seconds) for trial in trials}
+    outcomes: dict[int, TrialOutcome] = {}
     alive = set(watches)
-    while alive:
-        records = []
-        for number, seen in engine.run_epoch().items():
+    ended: list[TrialOutcome] = []
+    while alive or ended:
+        records, improved, over = [], [], []
+        for number, seen in (engine.run_epoch() if alive else {}).items():
             watch = watches[number]
             if isinstance(seen, Stop):
                 watch.stop = seen
             else:
                 records.append(seen)
                 if watch.see(seen):
-                    engine.keep_best(number)
+                    improved.append(number)
             if watch.done:
-                engine.drop(number)
-                alive.remove(number)
-        for number, stop in ((yield records) or {}).items():
-            if number in alive:
-                watches[number].stop = stop
-                engine.drop(number)
-                alive.remove(number)
-    return [_outcome(watches[trial.number], engine) for trial in trials]
+                over.append(watch)
+        engine.keep_best(improved)
+        ended += _let_go(over, engine, alive)
+        outcomes |= {outcome.result.number: outcome for outcome in ended}
+        stops = (yield CohortEpoch(records=records, ended=ended)) or {}
+        stopped = [watches[number] for number in stops if number in alive]
+        for watch in stopped:
+            watch.stop = stops[watch.trial.number]
+        ended = _let_go(stopped, engine, alive)
+    return [outcomes[trial.number] for trial in trials]
 
 
 class Watch:
@@ -79,10 +108,13 @@ class Watch:
 
     The objective is `dev_error` or `dev_loss`; only a strictly smaller one counts as better. On
     equal error the earlier epoch stays: less training for the same result.
+
+    seconds  a trial that is not done after so many fails; None for no limit.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, *, seconds: float | None = None) -> None:
         self.trial = trial
+        self._seconds = math.inf if seconds is None else seconds
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
         self.stop: Stop | None = None
@@ -99,10 +131,13 @@ class Watch:
                 reason = f"non-finite {name} in epoch {record.epoch}"
                 self.stop = Stop(state=TrialState.DIVERGED, reason=reason)
                 return False
-        if self.best is None or self.objective(record) < self.objective(self.best):
+        improved = self.best is None or self.objective(record) < self.objective(self.best)
+        if improved:
             self.best = record
-            return True
-        return False
+        if not self.done and math.fsum(one.seconds for one in self.history) > self._seconds:
+            reason = f"timeout: more than {self._seconds:g} s"
+            self.stop = Stop(state=TrialState.FAILED, reason=reason)
+        return improved
 
     @property
     def done(self) -> bool:
@@ -115,22 +150,36 @@ class Watch:
             patience is not None and waited >= patience
         )
 
+    @property
+    def usable(self) -> bool:
+        """Whether its best epoch counts: what blew up is no candidate, however good before."""
+        return self.best is not None and (self.stop is None or self.stop.state in USABLE)
+
     def objective(self, record: EpochRecord) -> float:
         """The metric that the recipe asks to minimise."""
         return float(getattr(record, self.trial.config.objective.metric))
 
 
-def _outcome(watch: Watch, engine: Engine) -> TrialOutcome:
-    trial, best, stop = watch.trial, watch.best, watch.stop
-    final = Final(test=None, train_dev=None, weights={})
-    # A trial that blew up is no candidate, however good it was before.
-    good = best is not None and (stop is None or stop.state in USABLE)
-    if good:
-        match engine.finish(trial.number):
-            case Stop() as failure:
-                stop, good = failure, False
-            case measured:
-                final = measured
+def _stacked_engine(trials: Sequence[Trial], data: DeviceData, folder: Path) -> Engine:
+    from dltune.training.stacked.engine import StackedEngine
+
+    return StackedEngine(trials, data, folder=folder)
+
+
+def _let_go(watches: Sequence[Watch], engine: Engine, alive: set[int]) -> list[TrialOutcome]:
+    """The outcomes of trials that are over, which leave the engine."""
+    numbers = [watch.trial.number for watch in watches]
+    engine.drop(numbers)
+    alive.difference_update(numbers)
+    finals = engine.finish([watch.trial.number for watch in watches if watch.usable])
+    return [_outcome(watch, finals.get(watch.trial.number), engine) for watch in watches]
+
+
+def _outcome(watch: Watch, final: Final | Stop | None, engine: Engine) -> TrialOutcome:
+    trial, best, good = watch.trial, watch.best, watch.usable
+    stop = watch.stop
+    if isinstance(final, Stop):
+        stop, final, good = final, None, False
     result = TrialResult(
         number=trial.number,
         seed=trial.seed,
@@ -142,13 +191,13 @@ def _outcome(watch: Watch, engine: Engine) -> TrialOutcome:
         train_error=best.train_error if best else None,
         dev_loss=best.dev_loss if best else None,
         dev_error=best.dev_error if best else None,
-        test_loss=final.test.loss if final.test else None,
-        test_error=final.test.error if final.test else None,
-        train_dev_error=final.train_dev.error if final.train_dev else None,
+        test_loss=final.test.loss if final and final.test else None,
+        test_error=final.test.error if final and final.test else None,
+        train_dev_error=final.train_dev.error if final and final.train_dev else None,
         epochs=len(watch.history),
         parameters=engine.parameters(trial.number),
         seconds=math.fsum(record.seconds for record in watch.history),
         values=trial.values,
         history=tuple(watch.history),
     )
-    return TrialOutcome(result=result, weights=final.weights)
+    return TrialOutcome(result=result, weights=final.weights if final else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,22 +44,27 @@ class LoopedEngine:
             for number, trial in self._alive.items()
         }
 
-    def keep_best(self, trial: int) -> None:
-        """Remember the trial's present weights as its best."""
-        self._best[trial] = self._learners[trial].weights()
+    def keep_best(self, trials: Collection[int]) -> None:
+        """Remember the present weights of these living trials as their best."""
+        for trial in trials:
+            self._best[trial] = self._learners[trial].weights()
 
-    def drop(self, trial: int) -> None:
-        """The trial trains no further."""
-        del self._alive[trial]
+    def drop(self, trials: Collection[int]) -> None:
+        """These trials train no further."""
+        for trial in trials:
+            del self._alive[trial]
 
-    def finish(self, trial: int) -> Final | Stop:
-        """Measure a dropped trial with its best weights; a Stop if that fails."""
-        return guarded(self._learners[trial].config, lambda: self._final_of(trial))
+    def finish(self, trials: Collection[int]) -> Mapping[int, Final | Stop]:
+        """Measure dropped trials with their best weights; a Stop for one where that fails."""
+        return {
+            trial: guarded(self._learners[trial].config, lambda trial=trial: self._final_of(trial))  # type: ignore[misc]
+            for trial in trials
+        }
 
     def _final_of(self, trial: int) -> Final:
         learner, weights = self._learners[trial], self._best[trial]
         learner.load(weights)
-        data = self._data
+        data = learner.data
         return Final(
             test=None if data.test is None else learner.measure(data.test),
             train_dev=None if data.train_dev is None else learner.measure(data.train_dev),
@@ -84,7 +89,7 @@ class LoopedEngine:
         with threads_for(learner.update_flops()), learner.own_randomness():
             update = learner.run_epoch()
             train, dead_units = learner.measure_train()
-            dev = learner.measure(self._data.dev)
+            dev = learner.measure(learner.data.dev)
         self._epochs[trial.number] += 1
         return EpochRecord(
             trial=trial.number,

@@ -35,9 +35,9 @@ def measure(model: nn.Module, split: Tensors, *, loss: Loss, task: str) -> Measu
         # A copy: a user's model may begin with x /= 255, which must not reach the data themselves.
         chunks = split.features.split(CHUNK_EXAMPLES)
         outputs = torch.cat([model(chunk.clone()) for chunk in chunks])
-        figures = torch.stack(
-            [loss(outputs, split.targets).float(), error_of(outputs, split.targets, task=task)]
-        )
+        mean_loss = loss(outputs, split.targets)
+        error = error_of(outputs, split.targets, task=task)
+        figures = torch.stack([mean_loss, error.to(mean_loss.dtype)])
     loss_value, error_value = figures.tolist()  # one transfer from the device for both
     if task == "classification":
         # A share of single precision is 22/359 only to seven digits; the count behind it is whole.

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import os
+import platform
+from pathlib import Path
+
 import torch
 
 # torch has an exception of its own for CUDA only. The CPU's allocator, Apple's GPU and cuBLAS (for
@@ -11,6 +17,28 @@ OUT_OF_MEMORY_TEXTS = (
     "MPS backend out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+
+# Numbers of mallopt's settings in glibc's malloc.h.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+LARGEST_MMAP_THRESHOLD = 32 * 2**20  # more is refused: half of a heap's size on 64-bit systems
+TOP_PAD = 64 * 2**20  # the heap grows by so much at a time
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that tensors free, for the tensors that come next.
+
+    By default glibc gives large blocks back to the system at once, and the next tensor's pages are
+    mapped and zeroed anew: for stacks of a small convolutional network that is a third of the
+    training time, for a 64-512-512-10 perceptron alone even more. Where malloc is another one,
+    nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_TOP_PAD, TOP_PAD)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -24,3 +52,23 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         text in str(error) for text in OUT_OF_MEMORY_TEXTS
     )
+
+
+def available_bytes(device: torch.device) -> int:
+    """Memory that a training on this device could still take, roughly.
+
+    On the CPU what Linux calls available, elsewhere half of the machine's.
+
+    >>> available_bytes(torch.device("cpu")) > 0
+    True
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        if "MemAvailable" in lines:
+            return int(lines["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

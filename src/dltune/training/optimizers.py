@@ -50,22 +50,25 @@ def build_optimizer(
     >>> optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["fused"]
     (0.01, True)
     """
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list | tuple) else value
-        for key, value in optim.model_dump(exclude={"name"}).items()
-    }
+    form = "fused" if device.type in FUSED.get(CLASSES[optim.name], ()) else "foreach"
+    return bare_class(optim.name)(list(parameters), **settings_of(optim), **{form: True})
+
+
+def settings_of(optim: OptimConfig) -> dict[str, Any]:
+    """The config's values as torch's arguments.
+
+    >>> from dltune.recipe.schema import NesterovConfig
+    >>> settings_of(NesterovConfig())
+    {'weight_decay': 0.0, 'lr': 0.001, 'momentum': 0.9, 'nesterov': True}
+    """
+    settings = optim.model_dump(exclude={"name"})
     if optim.name == "nesterov":
         settings["nesterov"] = True
-    kind = CLASSES[optim.name]
-    if device.type in FUSED.get(kind, ()):
-        settings["fused"] = True
-    else:
-        settings["foreach"] = True
-    return _bare(optim.name)(list(parameters), **settings)
+    return settings
 
 
 @functools.cache
-def _bare(name: str) -> Callable[..., torch.optim.Optimizer]:
+def bare_class(name: str) -> Callable[..., torch.optim.Optimizer]:
     """The optimizer of this name without what torch wraps around its methods.
 
     The wrappers serve torch's compiler and profiler. They import the compiler, which takes more
@@ -90,5 +93,5 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float, momentum: float | None
             continue
         if "betas" in group:
             group["betas"] = (momentum, *group["betas"][1:])
-        elif group.get("momentum"):
+        elif optimizer.defaults.get("momentum"):  # the config's: a schedule may touch 0
             group["momentum"] = momentum

@@ -32,7 +32,7 @@ class RandomStream:
         self._device = device
         self._is_active = False
         with self._restored():
-            self._seed(seed)
+            seed_all(seed, device)
             self._states = self._read()
 
     @contextlib.contextmanager
@@ -58,16 +58,6 @@ class RandomStream:
         finally:
             self._write(outer)
 
-    def _seed(self, seed: int) -> None:
-        random.seed(seed)
-        np.random.seed(seed % NUMPY_SEEDS)
-        # Not torch.manual_seed: it seeds every accelerator, and only this device is restored.
-        torch.default_generator.manual_seed(seed)
-        if self._device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        elif self._device.type == "mps":
-            torch.mps.manual_seed(seed)
-
     def _read(self) -> tuple[Any, ...]:
         states = (random.getstate(), np.random.get_state(), torch.get_rng_state())
         if self._device.type == "cuda":
@@ -84,3 +74,15 @@ class RandomStream:
             torch.cuda.set_rng_state(states[3], self._device)
         elif self._device.type == "mps":
             torch.mps.set_rng_state(states[3])
+
+
+def seed_all(seed: int, device: torch.device) -> None:
+    """Seed the global generators of Python, NumPy and torch, on the CPU and on this device."""
+    random.seed(seed)
+    np.random.seed(seed % NUMPY_SEEDS)
+    # Not torch.manual_seed: it seeds every accelerator, and only this device is restored.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Penalties and clipping, applied to the gradient between backward and update."""
+"""Penalties and clipping, between backward and update, and the max-norm constraint after it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import torch
 from torch import nn
 
 from dltune.recipe.schema import RegularizeConfig
+
+# What torch.renorm adds to a norm before it divides by it.
+RENORM_EPS = 1e-7
 
 
 def penalized_weights(model: nn.Module) -> list[nn.Parameter]:
@@ -53,3 +56,24 @@ def clip_gradients(parameters: list[nn.Parameter], regularize: RegularizeConfig)
         nn.utils.clip_grad_value_(parameters, regularize.clip_value)
     if regularize.clip_norm is not None:
         nn.utils.clip_grad_norm_(parameters, regularize.clip_norm)
+
+
+def apply_max_norm(weights: list[nn.Parameter], regularize: RegularizeConfig) -> None:
+    """Scale down, in place, what leads into a unit where its norm exceeds `max_norm`.
+
+    weights  those of `penalized_weights`; a unit is an index of the first dimension, so that for a
+             layer of (outputs, inputs) or (filters, channels, height, width) its inputs are the
+             rest.
+
+    ||w_unit||_2 <= max_norm. Source: Srivastava et al. 2014, section 5.1.
+
+    >>> layer = nn.Linear(2, 1); _ = layer.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+    >>> apply_max_norm([layer.weight], RegularizeConfig(max_norm=1.0))
+    >>> layer.weight.norm().round(decimals=4).item()
+    1.0
+    """
+    if regularize.max_norm is None:
+        return
+    with torch.no_grad():
+        for weight in weights:
+            weight.renorm_(p=2, dim=0, maxnorm=regularize.max_norm)

@@ -1,0 +1,65 @@
+"""One matrix, and views of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from dltune.training.stacked.parameters import StackedParameters
+
+
+def modules(count: int) -> list[nn.Module]:
+    torch.manual_seed(0)
+    return [nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.PReLU()) for _ in range(count)]
+
+
+def test_rows_are_the_modules_and_leaves_are_views() -> None:
+    made = modules(3)
+    stack = StackedParameters(made)
+    assert stack.weights.shape == (3, 6 + 2 + 2 + 2 + 1)
+    assert list(stack.leaves) == [name for name, _ in made[0].named_parameters()]
+    for row, module in enumerate(made):
+        for name, weight in module.named_parameters():
+            assert torch.equal(stack.leaves[name][row], weight)
+    stack.weights.fill_(7.0)
+    assert all(bool((leaf == 7.0).all()) for leaf in stack.leaves.values())
+
+
+def test_gradients_land_in_the_matrix() -> None:
+    stack = StackedParameters(modules(2))
+    loss = sum((leaf * leaf).sum() for leaf in stack.leaves.values())
+    gradients = torch.autograd.grad(loss, list(stack.leaves.values()))
+    stack.gather(gradients)
+    torch.testing.assert_close(stack.gradient, 2 * stack.weights)
+    stack.add(gradients)
+    torch.testing.assert_close(stack.gradient, 4 * stack.weights)
+
+
+def test_keeping_rows_makes_new_views() -> None:
+    stack = StackedParameters(modules(4))
+    before, mean = stack.weights.clone(), stack.buffers["1.running_mean"]
+    mean[2] = 5.0
+    stack.keep(torch.tensor([2, 3]))
+    assert torch.equal(stack.weights, before[2:])
+    assert stack.buffers["1.running_mean"].tolist() == [[5.0, 5.0], [0.0, 0.0]]
+    stack.weights.zero_()
+    assert all(bool((leaf == 0.0).all()) for leaf in stack.leaves.values())
+
+
+def test_frozen_parameters_are_buffers() -> None:
+    made = modules(2)
+    for module in made:
+        module[0].weight.requires_grad_(False)
+    stack = StackedParameters(made)
+    assert stack.weights.shape == (2, 7)
+    assert torch.equal(stack.buffers["0.weight"][1], made[1][0].weight)
+
+
+def test_a_parameter_without_dimensions() -> None:
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+    stack = StackedParameters([Scale(), Scale(), Scale()])
+    assert stack.leaves["scale"].tolist() == [2.0, 2.0, 2.0]
