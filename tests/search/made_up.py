@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
 
 import torch
 
 from dltune.recipe.recipe import Recipe
-from dltune.search.checkpoint import Finished
+from dltune.search.checkpoint import Finished, checkpoint_bytes
+from dltune.search.executors.protocol import Progress, TrialEnded
 from dltune.search.records import StudyMeta
 from dltune.search.strategies.random import RandomSearch
 from dltune.search.study_loop import with_seed
-from dltune.training.history import EpochRecord, TrialResult, TrialState
+from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
 from dltune.training.seeds import trial_seed
 
 EXAMPLES = {"train": 106, "dev": 36, "test": 36, "train_dev": None}
@@ -71,11 +75,12 @@ def finished(
         values=proposal.values,
         history=history,
     )
-    weights = {} if objective is None else {"0.weight": torch.full((2, 3), float(number))}
+    config = with_seed(recipe.config(proposal.values), trial_seed(0, number))
+    weights = {"0.weight": torch.full((2, 3), float(number))}
     return Finished(
         result=result,
-        config=with_seed(recipe.config(proposal.values), trial_seed(0, number)),
-        weights=weights,
+        config=config,
+        checkpoint=None if objective is None else checkpoint_bytes(result, config, weights),
         examples=EXAMPLES,
     )
 
@@ -83,3 +88,58 @@ def finished(
 def bare(one: Finished) -> TrialResult:
     """The result as the run folder keeps it in memory."""
     return dataclasses.replace(one.result, history=())
+
+
+def ended(
+    trial: Trial,
+    objective: float | None = 0.5,
+    *,
+    state: TrialState = TrialState.COMPLETE,
+    reason: str = "",
+) -> TrialEnded:
+    """The end of a trial of one epoch, as an executor reports it."""
+    result = TrialResult(
+        number=trial.number,
+        seed=trial.seed,
+        state=state,
+        reason=reason,
+        objective=objective,
+        best_epoch=None if objective is None else 1,
+        dev_error=objective,
+        epochs=1,
+        values=trial.values,
+        history=(record(trial.number, 1, 0.5 if objective is None else objective),),
+    )
+    checkpoint = None if objective is None else checkpoint_bytes(result, trial.config, {})
+    return TrialEnded(trial=trial, result=result, checkpoint=checkpoint, examples=EXAMPLES)
+
+
+class Scripted:
+    """An executor that trains nothing: what happens to the trials is told.
+
+    script  gives everything that happens to the trials of one call.
+    asked   the numbers of the trials of every call.
+    """
+
+    def __init__(self, script: Callable[[Sequence[Trial]], Iterator[Progress]]) -> None:
+        self._script = script
+        self.asked: list[list[int]] = []
+        self.is_closed = False
+
+    def run(self, trials: Sequence[Trial], *, best: TrialResult | None) -> Iterator[Progress]:
+        self.asked.append([trial.number for trial in trials])
+        yield from self._script(trials)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
+from dltune.search.study import run_study
+
+# To measure whether stacks are faster takes longer than the few trials of a test, and may come out
+# otherwise the next time.
+looped_study = functools.partial(run_study, stack="off")
 
 SMALL = """\
 # wines by their measurements

@@ -42,12 +42,15 @@ from dltune.recipe.files import load_recipe
 from dltune.search.study import run_study
 
 def show(event):
-    print(event.kind, event.number, event.epoch, flush=True)
+    for record in event.records:
+        print("epoch", record.trial, record.epoch, flush=True)
+    if event.result is not None:
+        print("trial", event.result.number, flush=True)
 
 recipe, path, trials, resume = sys.argv[1:]
 end = run_study(
     load_recipe(recipe), path=Path(path), strategy="evolution", options={"population": 4},
-    trials=int(trials), resume=resume == "resume", on_event=show,
+    trials=int(trials), resume=resume == "resume", stack="off", on_event=show,
 )
 print(json.dumps([end.ending, end.reason, end.trained]), flush=True)
 """
@@ -98,8 +101,15 @@ def fixture_whole(recipe: Path) -> Path:
         strategy="evolution",
         options={"population": 4},
         trials=TRIALS,
+        stack="off",
     )
     return run
+
+
+def resume(recipe: Path, run: Path) -> tuple[str, str, int]:
+    """Go on in this process, to the end; how it ended, and the number of trials it trained."""
+    end = run_study(load_recipe(recipe), path=run, resume=True, stack="off")
+    return end.ending, end.reason, end.trained
 
 
 def assert_same(run: Path, whole: Path) -> None:
@@ -129,17 +139,17 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_gives_the_whole(
     hit(process, "epoch 8 1", signal.SIGKILL)  # at the start of the third generation
     assert_readable_after_a_kill(process, run, whole)
     kept = len(load_run(run).results)
-    assert end_of(start(recipe, run, resume=True)) == ["complete", "", TRIALS - kept]
+    assert resume(recipe, run) == ("complete", "", TRIALS - kept)
     assert_same(run, whole)
 
 
 def test_kill_9_leaves_readable_files_and_resume_gives_the_whole(recipe: Path, whole: Path) -> None:
     run = recipe.parent / "killed"
     process = start(recipe, run)
-    hit(process, "trial 3 None", signal.SIGKILL)  # while it is about to be written
+    hit(process, "trial 3", signal.SIGKILL)  # while it is about to be written
     assert_readable_after_a_kill(process, run, whole)
     kept = len(load_run(run).results)
-    assert end_of(start(recipe, run, resume=True)) == ["complete", "", TRIALS - kept]
+    assert resume(recipe, run) == ("complete", "", TRIALS - kept)
     assert_same(run, whole)
 
 

@@ -9,14 +9,22 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    json_to_distribution,
+)
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState as OptunaState
 
+from dltune.errors import RunFolderError
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform
 from dltune.recipe.recipe import Recipe
-from dltune.search.distributions import distribution_of, params_of
+from dltune.recipe.space import Dimension, Space
+from dltune.search.distributions import OptunaSpace, distribution_of
+from dltune.search.journal import OPTUNA_STATES, Operation, read_journal
 from dltune.search.store import RunFolder
 from dltune.training.history import TrialState
 from tests.search.made_up import finished, meta
@@ -71,11 +79,18 @@ def test_optuna_loads_the_study(journal: Path, recipe: Recipe) -> None:
     assert study.best_trial.number == 4
     for trial in study.trials:
         expected = finished(recipe, trial.number, 0.5).result
-        params, distributions = params_of(recipe.space, expected.values)
-        assert trial.params == params
-        assert trial.distributions == distributions
+        assert trial.params == {
+            name: value if isinstance(value, (int, float, str)) else json.dumps(value)
+            for name, value in expected.values.items()
+        }
+        assert trial.distributions == {
+            one.name: distribution_of(one.range)
+            for one in recipe.space.dimensions
+            if one.name in expected.values
+        }
         assert trial.user_attrs["seed"] == expected.seed
         assert trial.user_attrs["values"] == expected.values
+        assert trial.user_attrs["number"] == trial.number
 
 
 def test_optuna_sees_reasons_epochs_and_times(journal: Path) -> None:
@@ -97,6 +112,80 @@ def test_optuna_sees_what_the_study_was_started_with(journal: Path) -> None:
         "examples": {"train": 106, "dev": 36, "test": 36, "train_dev": None},
         "version": "0.1.0",
     }
+
+
+def test_trials_stand_in_the_order_in_which_they_ended(tmp_path: Path) -> None:
+    recipe = small()
+    folder = RunFolder.create(tmp_path / "wines", recipe, meta())
+    folder.append([finished(recipe, number, 0.5) for number in (7, 2)])
+    folder.append([finished(recipe, 4, 0.25)])
+    folder.close()
+    path = tmp_path / "wines" / "study.journal"
+    trials = opened(path).trials
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert [trial.user_attrs["number"] for trial in trials] == [7, 2, 4]
+    _, stored = read_journal(path)
+    assert [trial.result.number for trial in stored] == [2, 4, 7]
+    assert stored[1].result.values == finished(recipe, 4, 0.25).result.values
+
+
+def test_a_journal_of_an_older_dltune_has_its_trials_in_order(journal: Path) -> None:
+    """Its trials have no number of their own, and stand in the order of their numbers."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        line.get("user_attrs", {}).pop("number", None)
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, stored = read_journal(journal)
+    assert [trial.result.number for trial in stored] == [0, 1, 2, 3, 4]
+    assert [trial.result.state for trial in stored] == [state for state, _, _ in OUTCOMES]
+
+
+def test_a_journal_that_optuna_itself_has_written_is_read(journal: Path, tmp_path: Path) -> None:
+    """What Optuna makes of our study, as the dltune before this one had it written."""
+    ours, copy = opened(journal), tmp_path / "copy.journal"
+    storage = JournalStorage(JournalFileBackend(str(copy)))
+    theirs = optuna.create_study(storage=storage, study_name="wines", direction="minimize")
+    for key, value in ours.user_attrs.items():
+        theirs.set_user_attr(key, value)
+    theirs.add_trials(ours.trials)
+    assert read_journal(copy) == read_journal(journal)
+
+
+def test_notes_of_other_tools_change_nothing(journal: Path) -> None:
+    before = read_journal(journal)
+    study = opened(journal)
+    study._storage.set_study_system_attr(study._study_id, "dashboard:note", "looks good")
+    assert read_journal(journal) == before
+
+
+def test_the_codes_are_those_of_optuna() -> None:
+    from optuna.storages.journal._storage import JournalOperation
+
+    for ours in Operation:
+        assert JournalOperation[ours.name] == ours
+    for code in OPTUNA_STATES.values():
+        assert OptunaState[code.name] == code
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        pytest.param({"op_code": 0, "study_name": "two"}, "2 studies instead of one", id="two"),
+        pytest.param({"op_code": 1, "study_id": 0}, "0 studies instead of one", id="deleted"),
+        pytest.param(None, "trial 4 is there twice", id="twice"),
+    ],
+)
+def test_a_journal_that_is_no_study_of_ours_is_refused(
+    journal: Path, line: dict[str, Any] | None, problem: str
+) -> None:
+    last = json.loads(journal.read_text().splitlines()[-1])
+    with journal.open("a") as stream:
+        stream.write(json.dumps(last if line is None else line) + "\n")
+    with pytest.raises(RunFolderError) as refused:
+        read_journal(journal)
+    assert refused.value.found == (
+        f"{journal}: damaged, or not of a dltune study (ValueError: {problem})"
+    )
 
 
 def test_optuna_goes_on_with_the_study(journal: Path) -> None:
@@ -172,6 +261,27 @@ def test_a_block_is_one_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder.close()
     # One for history.csv and one for the journal, and not two for every trial.
     assert len(synced) == 2
+
+
+@pytest.mark.parametrize(
+    ("range_", "value"),
+    [
+        (Log(1e-4, 1e-1), 0.01),
+        (Int(16, 64, step=16), 48),
+        (Choice(("relu", "gelu")), "gelu"),
+        (Choice(([64], [64, 32])), [64, 32]),
+        (Choice((0, 0.5, True, None)), True),
+        (Choice((0, 0.5, True, None)), None),
+    ],
+    ids=repr,
+)
+def test_values_in_optunas_words(range_: Range, value: Any) -> None:
+    space = Space((Dimension(name="x", path="x", range=range_),))
+    params, distributions = OptunaSpace(space).params_of({"x": value})
+    distribution = distribution_of(range_)
+    told = json.dumps(value) if isinstance(value, list) else value
+    assert params == {"x": distribution.to_internal_repr(told)}
+    assert json_to_distribution(distributions["x"]) == distribution
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from dltune.errors import DataError, DltuneError, RecipeError
 from dltune.recipe.files import load_recipe
 from dltune.recipe.recipe import Recipe
-from dltune.search.study import run_study
+from tests.search.recipes import looped_study
 
 TABLE = "data.source = 'points.csv'\ndata.target = 'y'\n"
 OWN = """\
@@ -55,10 +55,10 @@ TABLE_SPACE = TABLE + "optim.lr = {log = [1e-3, 1e-1]}\ntrain.epochs = 1\ntrain.
 
 @pytest.mark.parametrize("text", [TABLE_SPACE, OWN], ids=["csv", "python"])
 def test_the_first_study_finds_files_beside_the_recipe(place: Path, text: str) -> None:
-    end = run_study(recipe(text), path=Path("runs/own-1"), trials=2)
+    end = looped_study(recipe(text), path=Path("runs/own-1"), trials=2)
     assert [result.state for result in end.results] == ["complete", "complete"]
     assert end.examples == {"train": 24, "dev": 8, "test": 8, "train_dev": None}
-    again = run_study(None, path=Path("runs/own-1"), trials=3, resume=True)
+    again = looped_study(None, path=Path("runs/own-1"), trials=3, resume=True)
     assert (again.trained, again.results[2].state) == (1, "complete")
 
 
@@ -99,6 +99,6 @@ def test_mistakes_are_told_as_typed_and_leave_no_run_folder(
     place: Path, text: str, override: str, kind: type[DltuneError], found: str
 ) -> None:
     with pytest.raises(kind) as mistake:
-        run_study(recipe(text, override), path=Path("runs/own-1"), trials=2)
+        looped_study(recipe(text, override), path=Path("runs/own-1"), trials=2)
     assert mistake.value.found.startswith(found)
     assert not Path("runs").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import subprocess
 import sys
@@ -128,6 +129,140 @@ def test_hyperparameters_of_a_conditional_space_have_their_columns(tmp_path: Pat
     assert len([1 for a, b in itertools.pairwise(sections) if a != b]) == 6
 
 
+def test_columns_do_not_depend_on_the_trials(tmp_path: Path) -> None:
+    recipe = small(text=CONDITIONAL)
+    headers = set()
+    for name, numbers in {"none": [], "one": [0], "two": [1, 0]}.items():
+        folder = RunFolder.create(tmp_path / name, recipe, meta())
+        folder.append([finished(recipe, number, 0.5) for number in numbers])
+        folder.close()
+        headers.add((tmp_path / name / "trials.csv").read_text().partition("\n")[0])
+    assert len(headers) == 1
+    columns = headers.pop().split(",")
+    assert {"optim.momentum", "optim.betas"} <= set(columns)
+
+
+class TestGaps:
+    """Trials that end in another order than that of their numbers."""
+
+    @pytest.fixture(name="folder")
+    def fixture_folder(self, tmp_path: Path, recipe: Recipe) -> RunFolder:
+        folder = RunFolder.create(tmp_path / "run", recipe, meta())
+        folder.append([finished(recipe, number, 0.5) for number in (7, 2)])
+        folder.append([finished(recipe, 4, 0.25)])
+        return folder
+
+    def test_rows_stand_as_the_trials_ended_until_they_are_sorted(self, folder: RunFolder) -> None:
+        def numbers(name: str) -> list[int]:
+            return [int(row["trial"]) for row in rows(folder.path / name)]
+
+        assert numbers("trials.csv") == [7, 2, 4]
+        assert numbers("history.csv") == [7, 7, 2, 2, 4, 4]
+        folder.sort()
+        folder.close()
+        assert numbers("trials.csv") == [2, 4, 7]
+        assert numbers("history.csv") == [2, 2, 4, 4, 7, 7]
+        assert [row["epoch"] for row in rows(folder.path / "history.csv")] == ["1", "2"] * 3
+
+    def test_files_in_order_are_left_alone(self, tmp_path: Path, recipe: Recipe) -> None:
+        write_trials(tmp_path / "run", recipe)
+        folder = RunFolder.open(tmp_path / "run")
+        files = [tmp_path / "run" / name for name in ("trials.csv", "history.csv")]
+        before = [file.stat().st_ino for file in files]  # a file that is replaced is another one
+        folder.sort()
+        folder.close()
+        assert [file.stat().st_ino for file in files] == before
+
+    def test_reading_gives_them_in_order_of_number(self, folder: RunFolder, recipe: Recipe) -> None:
+        folder.close()
+        run = load_run(folder.path)
+        assert run.results == [
+            finished(recipe, n, 0.25 if n == 4 else 0.5).result for n in (2, 4, 7)
+        ]
+        assert run.best == run.results[1]
+
+    def test_a_resume_fills_them(self, folder: RunFolder, recipe: Recipe) -> None:
+        folder.close()
+        again = RunFolder.open(folder.path)
+        assert sorted(again.results) == [2, 4, 7]
+        again.append([finished(recipe, number, 0.5) for number in (3, 0)])
+        again.close()
+        assert [result.number for result in load_run(folder.path).results] == [0, 2, 3, 4, 7]
+        assert [int(row["trial"]) for row in rows(folder.path / "trials.csv")] == [2, 4, 7, 3, 0]
+
+    def test_interrupted_trials_take_their_place(self, folder: RunFolder, recipe: Recipe) -> None:
+        one = finished(recipe, 3, 0.5)
+        assert one.config is not None
+        trial = Trial(number=3, config=one.config, seed=one.result.seed, values=one.result.values)
+        folder.append_interrupted([(trial, 1)])
+        folder.sort()
+        folder.close()
+        found = [(row["trial"], row["state"]) for row in rows(folder.path / "trials.csv")]
+        assert found[1:3] == [("3", "interrupted"), ("4", "complete")]
+
+
+class TestWeights:
+    """The weights in `best.pt` are always those of the trial that `best.toml` names."""
+
+    @pytest.fixture(name="folder")
+    def fixture_folder(self, tmp_path: Path, recipe: Recipe) -> RunFolder:
+        folder = RunFolder.create(tmp_path / "run", relocate(recipe, tmp_path / "run"), meta())
+        folder.append([finished(recipe, 5, 0.25)])
+        return folder
+
+    def kept(self, folder: RunFolder) -> tuple[str, int]:
+        """The first line of `best.toml`, and the trial of the only weights."""
+        (weights,) = (folder.path / "checkpoints").iterdir()
+        assert weights.name == "best.pt"
+        title = (folder.path / "best.toml").read_text().partition("\n")[0]
+        return title, read_checkpoint(weights).trial
+
+    def test_of_equal_trials_the_lower_number_is_the_best(
+        self, folder: RunFolder, recipe: Recipe
+    ) -> None:
+        folder.append([finished(recipe, 6, 0.25)])
+        assert self.kept(folder) == ("# Trial 5 of run: dev_error 0.25", 5)
+        folder.append([finished(recipe, 3, 0.25), finished(recipe, 8, 0.25)])
+        assert self.kept(folder) == ("# Trial 3 of run: dev_error 0.25", 3)
+        folder.close()
+
+    def test_those_of_a_trial_that_the_journal_does_not_have_go(
+        self, folder: RunFolder, recipe: Recipe
+    ) -> None:
+        journal = folder.path / "study.journal"
+        whole = journal.read_bytes()
+        journal.unlink()
+        journal.mkdir()  # the system refuses to write in it
+        with pytest.raises(IsADirectoryError):
+            folder.append([finished(recipe, 1, 0.125)])
+        folder.close()
+        journal.rmdir()
+        journal.write_bytes(whole)
+        RunFolder.open(folder.path).close()
+        assert self.kept(folder) == ("# Trial 5 of run: dev_error 0.25", 5)
+
+    def test_those_of_a_trial_that_the_journal_has_stay(
+        self, folder: RunFolder, recipe: Recipe
+    ) -> None:
+        table = folder.path / "trials.csv"
+        table.unlink()
+        table.mkdir()
+        with pytest.raises(IsADirectoryError):
+            folder.append([finished(recipe, 1, 0.125)])
+        folder.close()
+        table.rmdir()
+        RunFolder.open(folder.path).close()
+        assert self.kept(folder) == ("# Trial 1 of run: dev_error 0.125", 1)
+
+    def test_a_best_trial_without_weights_leaves_none_of_another(
+        self, folder: RunFolder, recipe: Recipe
+    ) -> None:
+        one = dataclasses.replace(finished(recipe, 1, 0.125), checkpoint=None)
+        folder.append([one])
+        folder.close()
+        assert list((folder.path / "checkpoints").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("file", "damage"),
     [
@@ -221,7 +356,7 @@ def test_reading_gives_back_what_was_written(tmp_path: Path, recipe: Recipe) -> 
     assert run.trials[3].config == expected.flat_config(recipe.space)
     assert run.best == run.results[2]
     assert not run.is_complete
-    assert load_run(tmp_path / "run", histories=False).results[3] == bare(expected)
+    assert load_run(tmp_path / "run", histories="none").results[3] == bare(expected)
 
 
 def test_reading_changes_nothing_and_rebuilding_mends(tmp_path: Path, recipe: Recipe) -> None:

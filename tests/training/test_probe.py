@@ -24,7 +24,7 @@ def trials_of(count: int, **sections: dict[str, object]) -> list[Trial]:
 
 def test_chooses_the_fastest_of_what_it_measured(digits: DeviceData) -> None:
     result = probe(trials_of(40), digits, folder=Path(), waiting=100_000)
-    assert set(result.microseconds) <= {1, 8, 16, 32, 40}
+    assert set(result.microseconds) <= {1, 16, 32, 40}
     assert {1, SMALLEST_STACK} <= set(result.microseconds)
     assert result.best == min(result.microseconds, key=result.microseconds.__getitem__)
     # So small a network gains far more than timing noise from being stacked.

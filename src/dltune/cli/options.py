@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dltune.errors import UsageError, closest
+
 if TYPE_CHECKING:  # the schema imports pydantic, which help and completion must not wait for
     from dltune.recipe.recipe import Recipe
 
@@ -47,9 +49,7 @@ Device = Annotated[
         "--device",
         metavar="DEVICE",
         show_default=False,
-        autocompletion=lambda incomplete: [
-            name for name in ("auto", "cpu", "cuda", "mps") if name.startswith(incomplete)
-        ],
+        autocompletion=lambda incomplete: _starting(incomplete, ["auto", "cpu", "cuda", "mps"]),
         help="Where to compute: auto, cpu, cuda or mps.  [default: the recipe's]",
     ),
 ]
@@ -76,6 +76,63 @@ Name = Annotated[
 RunsDir = Annotated[
     Path, typer.Option("--runs-dir", metavar="DIR", help="Folder of the run folders.")
 ]
+Workers = Annotated[
+    str,
+    typer.Option(
+        "--workers",
+        metavar="N|auto",
+        autocompletion=lambda incomplete: _starting(incomplete, ["auto"]),
+        help="Processes that train: auto is one for each core, or each GPU.",
+    ),
+]
+Stack = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        metavar="auto|off|N",
+        autocompletion=lambda incomplete: _starting(incomplete, ["auto", "off"]),
+        help="Trials trained at once in a process: as measured, one, or at most N.",
+    ),
+]
+TrialTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--trial-timeout",
+        metavar="SECONDS",
+        show_default=False,
+        help="A trial that trains longer has failed.  [default: no limit]",
+    ),
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Say how the trials are trained, and why so.")
+]
+
+
+def _starting(incomplete: str, words: Sequence[str]) -> list[str]:
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def word_or_count(option: str, typed: str, *, words: Sequence[str], of: str) -> str | int:
+    """What was typed for an option that takes a word or a number.
+
+    of  what the number counts.
+
+    Raises UsageError for anything else.
+
+    >>> word_or_count("--stack", "off", words=["auto", "off"], of="trials")
+    'off'
+    >>> word_or_count("--stack", "32", words=["auto", "off"], of="trials")
+    32
+    """
+    if typed in words:
+        return typed
+    if typed.isascii() and typed.isdigit() and int(typed) >= 1:
+        return int(typed)
+    near = closest(typed, words)
+    raise UsageError(
+        f"{option} {typed}: must be {', '.join(words)} or a number of {of}, 1 or more",
+        hint=f"Did you mean {option} {near}?" if near else f"Try {option} {words[0]}.",
+    )
 
 
 def read_recipe(

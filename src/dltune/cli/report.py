@@ -19,7 +19,7 @@ def report(
     from dltune.search.run import load_run, rebuild_csv
 
     path = find_folder(run, runs_dir)
-    loaded = load_run(path)
+    loaded = load_run(path, histories="best")
     try:
         rebuild_csv(path)
         output.say(f"rewritten: {path / 'trials.csv'}, {path / 'history.csv'}")

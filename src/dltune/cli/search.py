@@ -15,6 +15,7 @@ from dltune.errors import FolderTakenError, UsageError
 if TYPE_CHECKING:  # what a search needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
     from dltune.search.events import StudyEnd
+    from dltune.search.executors.machine import WorkersOption
 
 
 def _strategy_names(incomplete: str) -> list[str]:
@@ -80,19 +81,16 @@ def search(
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
     device: options.Device = None,
+    workers: options.Workers = "auto",
+    stack: options.Stack = "auto",
+    trial_timeout: options.TrialTimeout = None,
+    verbose: options.Verbose = False,
     as_json: options.Json = False,
 ) -> int:
     """Train many configs of a recipe and keep the best.
 
     Example: dltune search recipes/digits-mlp.toml --strategy random --trials 64
     """
-    given = _read(recipe, name=name, resume=resume, edits=(overrides, spaces), device=device)
-    path = _run_path(given, recipe, name=name, runs_dir=runs_dir, resume=resume)
-
-    from dltune.cli.show import all_complete, say_diagnose, show_run
-    from dltune.search.events import Ending
-    from dltune.search.run import load_run
-
     asked: dict[str, Any] = {
         "strategy": strategy,
         "trials": trials,
@@ -104,17 +102,50 @@ def search(
             "step": step,
         },
         "resume": resume,
+        "workers": options.word_or_count("--workers", workers, words=["auto"], of="processes"),
+        "stack": options.word_or_count("--stack", stack, words=["auto", "off"], of="trials"),
+        "trial_timeout": trial_timeout,
     }
+    _start_workers(asked["workers"], trials)
+    given = _read(recipe, name=name, resume=resume, edits=(overrides, spaces), device=device)
+    path = _run_path(given, recipe, name=name, runs_dir=runs_dir, resume=resume)
     end: StudyEnd | None = None
     while end is None:
         try:
-            end = _search(given, path, asked)
+            end = _search(given, path, asked, verbose=verbose)
         except FolderTakenError:
             if name is not None:
                 raise
             # Another search, started at the same time, was the first to take this number.
             path = _run_path(given, recipe, name=None, runs_dir=runs_dir, resume=False)
-    run = load_run(end.path)
+    return _show(end, runs_dir, as_json=as_json)
+
+
+def _start_workers(workers: WorkersOption, trials: int | None) -> None:
+    """Let the processes that will train load torch, while this one reads the recipe and data."""
+    if trials != 1:  # which this process trains
+        from dltune.search.executors.early import start_early
+
+        start_early(workers)
+
+
+def _search(
+    given: Recipe | None, path: Path, asked: Mapping[str, Any], *, verbose: bool
+) -> StudyEnd:
+    from dltune.cli.progress import SearchProgress
+    from dltune.search.study import run_study
+
+    with output.users_code(), SearchProgress(path, verbose=verbose) as progress:
+        return run_study(given, path=path, on_event=progress, **asked)
+
+
+def _show(end: StudyEnd, runs_dir: Path, *, as_json: bool) -> int:
+    """Show what a search came to, and name the next command; the exit code."""
+    from dltune.cli.show import all_complete, say_diagnose, show_run
+    from dltune.search.events import Ending
+    from dltune.search.run import load_run
+
+    run = load_run(end.path, histories="best")
     show_run(run, as_json=as_json)
     if end.ending is Ending.INTERRUPTED:
         _say_resume(end, runs_dir)
@@ -122,17 +153,11 @@ def search(
     if end.reason:
         output.say(f"the search ended: {end.reason}")
     elif end.trained == 0:
-        output.say(f"{path} had all its {end.total} trials already; a larger --trials adds some")
+        output.say(
+            f"{end.path} had all its {end.total} trials already; a larger --trials adds some"
+        )
     say_diagnose(run)
     return output.FINE if all_complete(run) else output.FINDINGS
-
-
-def _search(given: Recipe | None, path: Path, asked: Mapping[str, Any]) -> StudyEnd:
-    from dltune.cli.progress import SearchProgress
-    from dltune.search.study import run_study
-
-    with output.users_code(), SearchProgress(path) as progress:
-        return run_study(given, path=path, on_event=progress, **asked)
 
 
 def _read(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once
     from dltune.search.store import RunFolder
     from dltune.training.engine import Stop
     from dltune.training.history import EpochRecord
-    from dltune.training.loop import TrialOutcome
+    from dltune.training.loop import CohortEpoch, TrialOutcome
 
 STRATEGY = "train"  # what a run of one trial without a search has in place of a strategy's name
 PLAIN_LINES = 10  # of a whole training, where nobody watches
@@ -56,7 +56,7 @@ def train(
             if name is not None:
                 raise
             # Another training, started at the same time, was the first to take this number.
-    run = load_run(path)
+    run = load_run(path, histories="best")
     show_run(run, as_json=as_json)
     if stopped_by:
         output.say(f"{stopped_by}; {path} keeps the best epoch so far")
@@ -85,7 +85,7 @@ def _train_into(path: Path, recipe: Recipe) -> str:
     from dltune.data.device import resolve_device, to_device
     from dltune.data.load import load_data
     from dltune.recipe.references import check_factory
-    from dltune.search.checkpoint import Finished
+    from dltune.search.checkpoint import Finished, checkpoint_bytes
     from dltune.search.data_shelf import examples_of
     from dltune.search.interrupts import Interrupts
     from dltune.training.history import Trial
@@ -104,9 +104,10 @@ def _train_into(path: Path, recipe: Recipe) -> str:
         with Interrupts(on_first=_say_stopping) as interrupts:
             (outcome,) = _follow(training, config.train.epochs, interrupts)
         with Interrupts():  # the writing is not cut off
-            result, weights = outcome.result, outcome.weights
+            result = outcome.result
+            checkpoint = checkpoint_bytes(result, config, outcome.weights)
             folder.append(
-                [Finished(result=result, config=config, weights=weights, examples=examples)]
+                [Finished(result=result, config=config, checkpoint=checkpoint, examples=examples)]
             )
     except (DltuneError, KeyboardInterrupt) as end:
         shutil.rmtree(path)
@@ -142,7 +143,7 @@ def _new_folder(
 
 
 def _follow(
-    training: Generator[list[EpochRecord], Mapping[int, Stop] | None, list[TrialOutcome]],
+    training: Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]],
     epochs: int,
     interrupts: Interrupts,
 ) -> list[TrialOutcome]:
@@ -154,7 +155,7 @@ def _follow(
     stops: dict[int, Stop] | None = None
     while True:
         try:
-            records = training.send(stops)
+            records = training.send(stops).records
         except StopIteration as end:
             return cast("list[TrialOutcome]", end.value)
         for record in records:

@@ -21,7 +21,7 @@ CUT_ORDER = ("test", "dev", "train-dev")
 SHOWN_ORDER = ("train", "dev", "test", "train-dev")
 
 LARGEST_SEED = 2**32 - 1
-"""scikit-learn's limit, which is that of NumPy's RandomState."""
+"""The limit of NumPy's RandomState."""
 
 
 def split_rows(
@@ -69,15 +69,46 @@ def split_rows(
 
 
 def _cut(rest: Rows, count: int, labels: NDArray[Any] | None, seed: int) -> tuple[Rows, Rows]:
-    from sklearn.model_selection import train_test_split
+    """What is kept of the rows, and the `count` that are taken; both shuffled.
 
-    kept, taken = train_test_split(
-        rest,
-        test_size=count,
-        random_state=seed,
-        stratify=None if labels is None else labels[rest],
-    )
-    return kept, taken
+    The same rows as scikit-learn's `train_test_split` gives, on which studies have been started;
+    importing it takes longer than everything else before the first training.
+    """
+    rng = np.random.RandomState(seed)
+    if labels is None:
+        order = rng.permutation(len(rest))
+        return rest[order[count:]], rest[order[:count]]
+    _, codes, members = np.unique(labels[rest], return_inverse=True, return_counts=True)
+    classes = np.split(rest[np.argsort(codes, kind="stable")], np.cumsum(members)[:-1])
+    kept_of_class = _shares(members, len(rest) - count, rng)
+    taken_of_class = _shares(members - kept_of_class, count, rng)
+    kept, taken = [], []
+    for rows, keep, take in zip(classes, kept_of_class, taken_of_class, strict=True):
+        order = rng.permutation(len(rows))
+        kept.append(rows[order[:keep]])
+        taken.append(rows[order[keep : keep + take]])
+    return rng.permutation(np.concatenate(kept)), rng.permutation(np.concatenate(taken))
+
+
+def _shares(members: Rows, count: int, rng: np.random.RandomState) -> Rows:
+    """How many of `count` examples each class gets: its share, rounded.
+
+    members  examples of each class.
+
+    All shares are rounded down first. What is left goes to the classes with the largest remainders,
+    one each; where not all of equal remainders can have one, chance decides.
+    """
+    exact = members / members.sum() * count
+    given = np.floor(exact)
+    remainders = exact - given
+    for remainder in np.unique(remainders)[::-1]:
+        left = int(count - given.sum())
+        if left <= 0:
+            break
+        equals = np.flatnonzero(remainders == remainder)
+        given[rng.choice(equals, size=min(left, len(equals)), replace=False)] += 1
+    shares: Rows = given.astype(np.int64)
+    return shares
 
 
 def _check_counts(counts: Mapping[str, int], whole: int, origin: str) -> None:

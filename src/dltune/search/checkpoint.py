@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from dltune.recipe.schema import Config, flatten
 from dltune.recipe.space import Space
-from dltune.search.csv_files import replace_file
 from dltune.training.history import TrialResult
 
 if TYPE_CHECKING:
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
 class Finished:
     """A trial that is over, as the study hands it to the run folder.
 
-    result    what came of it, with its history.
-    config    what was trained; None if the values do not make a valid config.
-    weights   of its best epoch; empty if there is none.
-    examples  number of examples in each split.
+    result      what came of it, with its history.
+    config      what was trained; None if the values do not make a valid config.
+    checkpoint  its weights as `checkpoint_bytes` packs them; None if it is not the best so far.
+    examples    number of examples in each split.
     """
 
     result: TrialResult
     config: Config | None
-    weights: Mapping[str, torch.Tensor]
+    checkpoint: bytes | None
     examples: Mapping[str, int | None]
 
     def flat_config(self, space: Space) -> dict[str, Any]:
@@ -55,25 +54,29 @@ class Checkpoint:
     weights: Mapping[str, torch.Tensor]
 
 
-def write_checkpoint(path: Path, finished: Finished) -> None:
-    """Write the weights of a trial with a config, replacing the file atomically."""
+def checkpoint_bytes(
+    result: TrialResult, config: Config, weights: Mapping[str, torch.Tensor]
+) -> bytes:
+    """What `checkpoints/best.pt` holds of a trial.
+
+    Made where torch is, which may be a worker; whoever writes the file needs the bytes only.
+    """
     import torch
 
-    assert finished.config is not None
     content: dict[str, Any] = {
-        "trial": finished.result.number,
-        "epoch": finished.result.best_epoch,
-        "seed": finished.result.seed,
-        "config": finished.config.model_dump(mode="json", by_alias=True),
-        "weights": dict(finished.weights),
+        "trial": result.number,
+        "epoch": result.best_epoch,
+        "seed": result.seed,
+        "config": config.model_dump(mode="json", by_alias=True),
+        "weights": dict(weights),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    replace_file(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read what `write_checkpoint` wrote; tensors on the CPU, no code in the file is run."""
+    """Read a file of `checkpoint_bytes`; tensors on the CPU, no code in the file is run."""
     import torch
 
     content = torch.load(path, map_location="cpu", weights_only=True)

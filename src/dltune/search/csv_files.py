@@ -1,8 +1,9 @@
 """`trials.csv` and `history.csv`: rows, appended a block at a time, and rebuilt after a crash.
 
 A block of rows is one write to a file opened for appending, so that a reader, or a kill -9, sees
-whole blocks. Missing values are empty cells, floats are written with `repr` (the shortest text that
-reads back as the same number), lists as JSON.
+whole blocks. Trials end in any order: their rows stand in the order in which they ended until the
+end of a session, which sorts them by number. Missing values are empty cells, floats are written
+with `repr` (the shortest text that reads back as the same number), lists as JSON.
 """
 
 from __future__ import annotations
@@ -10,16 +11,23 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
+import operator
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from dltune.errors import RunFolderError
+from dltune.recipe.recipe import Recipe
+from dltune.recipe.schema import flatten
+from dltune.recipe.validation import probes
 from dltune.search.records import SPLITS, StoredTrial
-from dltune.training.history import EpochRecord
+from dltune.training.history import EpochRecord, TrialResult
 
+EXAMPLES_COLUMNS = {f"{split}_examples": split for split in SPLITS}
 RESULT_COLUMNS = (
     "trial",
     "state",
@@ -34,11 +42,14 @@ RESULT_COLUMNS = (
     "dev_loss",
     "test_loss",
     "train_dev_error",
-    *(f"{split}_examples" for split in SPLITS),
+    *EXAMPLES_COLUMNS,
     "parameters",
     "seconds",
     "seed",
 )
+# Those that a result has under the same names; the trial is its `number`.
+RESULT_FIELDS = [name for name in RESULT_COLUMNS if name in TrialResult.__dataclass_fields__]
+WRITTEN_ALIKE = (float, int, NoneType)  # by `cell` and by a CSV writer
 HISTORY_COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
 
 
@@ -59,18 +70,21 @@ def cell(value: Any) -> str:
     return " ".join(str(value).splitlines())  # a row stays a line
 
 
-def trial_row(trial: StoredTrial) -> dict[str, str]:
-    """The cells of one trial by column; without a column for what its config does not have."""
+def trial_row(trial: StoredTrial) -> dict[str, Any]:
+    """The cells of one trial by column; without a column for what its config does not have.
+
+    Numbers and None stay as they are: a CSV writer makes the same of them as `cell`.
+    """
     result = trial.result
-    values = {name: getattr(result, name, None) for name in RESULT_COLUMNS} | {
-        "trial": result.number,
-        "state": result.state.value,
-        **{f"{split}_examples": trial.examples.get(split) for split in SPLITS},
+    row = {name: getattr(result, name) for name in RESULT_FIELDS}
+    row |= {column: trial.examples.get(split) for column, split in EXAMPLES_COLUMNS.items()}
+    row |= {"trial": result.number, **trial.config}
+    return {
+        name: value if type(value) in WRITTEN_ALIKE else cell(value) for name, value in row.items()
     }
-    return {name: cell(value) for name, value in (values | dict(trial.config)).items()}
 
 
-def merge_columns(known: Sequence[str], rows: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+def merge_columns(known: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """All columns: those of the results, then the hyperparameters with each section together.
 
     Trials of a conditional space differ in their hyperparameters; a new one goes behind the others
@@ -92,32 +106,39 @@ def merge_columns(known: Sequence[str], rows: Iterable[Mapping[str, str]]) -> tu
 
 
 class TrialsCsv:
-    """`trials.csv` of one run folder."""
+    """`trials.csv` of one run folder.
 
-    def __init__(self, path: Path) -> None:
+    columns  those of every trial there may be, as `columns_of` gives them.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str] = RESULT_COLUMNS) -> None:
         self._path = path
-        self._columns: tuple[str, ...] = ()
-        self._rows: list[dict[str, str]] = []
+        self._columns = tuple(columns)
 
-    def rewrite(self, trials: Sequence[StoredTrial]) -> None:
+    def rewrite(self, trials: Iterable[StoredTrial]) -> None:
         """Replace the file by these trials, atomically."""
-        self._rows = [trial_row(trial) for trial in trials]
-        self._columns = merge_columns(RESULT_COLUMNS, self._rows)
-        replace_file(self._path, csv_text([self._columns, *self._cells(self._rows)]))
-
-    def append(self, trials: Sequence[StoredTrial]) -> None:
-        """Add rows in one write; the file is replaced where a hyperparameter is new."""
         rows = [trial_row(trial) for trial in trials]
-        self._rows += rows
-        columns = merge_columns(self._columns, rows)
-        if columns != self._columns:
-            self._columns = columns
-            replace_file(self._path, csv_text([columns, *self._cells(self._rows)]))
-        else:
-            append_block(self._path, csv_text(self._cells(rows)))
+        # An older dltune may have written hyperparameters that there are no longer.
+        self._columns = merge_columns(self._columns, rows)
+        header = [cell(name) for name in self._columns]
+        replace_file(self._path, csv_text([header, *self._cells(rows)]))
 
-    def _cells(self, rows: Iterable[Mapping[str, str]]) -> list[list[str]]:
-        return [[row.get(name, "") for name in self._columns] for row in rows]
+    def append(self, trials: Iterable[StoredTrial]) -> None:
+        """Add rows in one write."""
+        append_block(self._path, csv_text(self._cells(map(trial_row, trials))))
+
+    def _cells(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Any]]:
+        return ([row.get(name, "") for name in self._columns] for row in rows)
+
+
+def columns_of(recipe: Recipe) -> tuple[str, ...]:
+    """The columns of `trials.csv` for every trial of a recipe.
+
+    The trials of a conditional space differ in their hyperparameters; every option of every range
+    is looked at, so that the columns do not depend on which trials there are.
+    """
+    configs = [flatten(recipe.config(values)) for values in probes(recipe.space)]
+    return merge_columns(RESULT_COLUMNS, configs)
 
 
 def append_history(path: Path, records: Iterable[EpochRecord]) -> None:
@@ -126,9 +147,17 @@ def append_history(path: Path, records: Iterable[EpochRecord]) -> None:
     The journal's entry of a trial says that its history is there, so the history must not be the
     later of the two to reach the disk.
     """
-    text = csv_text([[cell(value) for value in dataclasses.astuple(one)] for one in records])
+    text = "".join(map(_history_line, records))
     if text:
         append_block(path, text, sync=True)
+
+
+_history_cells = operator.attrgetter(*HISTORY_COLUMNS)
+
+
+def _history_line(record: EpochRecord) -> str:
+    """Numbers and None need no quotes: without a CSV writer, most of the work of an append goes."""
+    return ",".join(map(str, _history_cells(record))).replace("None", "") + "\n"
 
 
 def start_history(path: Path) -> None:
@@ -136,42 +165,72 @@ def start_history(path: Path) -> None:
     replace_file(path, csv_text([HISTORY_COLUMNS]))
 
 
-def read_history(path: Path) -> dict[int, tuple[EpochRecord, ...]]:
+def read_history(
+    path: Path, trials: Collection[int] | None = None
+) -> dict[int, tuple[EpochRecord, ...]]:
     """The epochs in `history.csv` by trial; a half-written last line is left out.
+
+    trials  only those of these trials; None for all.
 
     Raises RunFolderError if the file is damaged.
     """
     records: dict[int, list[EpochRecord]] = {}
-    for line, row in enumerate(_whole_rows(path), start=2):
+    kept = None if trials is None else {str(number) for number in trials}
+    for place, line in enumerate(_whole_lines(path)[1:], start=2):
+        cells = line.rstrip("\n").split(",")  # numbers only: nothing is quoted
+        if kept is not None and cells[0] not in kept:
+            continue
         try:
-            values = dict(zip(HISTORY_COLUMNS, row, strict=True))
+            values = dict(zip(HISTORY_COLUMNS, cells, strict=True))
             numbers: dict[str, Any] = {
                 name: None if text == "" else float(text) for name, text in values.items()
             }
-            record = EpochRecord(**numbers | {"trial": int(row[0]), "epoch": int(row[1])})
+            record = EpochRecord(**numbers | {"trial": int(cells[0]), "epoch": int(cells[1])})
         except ValueError as problem:
-            raise _damaged(path, f"line {line}: {problem}") from None
+            raise _damaged(path, f"line {place}: {problem}") from None
         records.setdefault(record.trial, []).append(record)
     return {trial: tuple(epochs) for trial, epochs in records.items()}
 
 
 def keep_history(path: Path, trials: Collection[int]) -> None:
-    """Replace `history.csv` by its rows of these trials, atomically.
+    """Replace `history.csv` by its rows of these trials in order of number, atomically.
 
     Raises RunFolderError if the file is damaged.
     """
-    kept = {str(trial) for trial in trials}
-    rows = [row for row in _whole_rows(path) if row and row[0] in kept]
-    replace_file(path, csv_text([HISTORY_COLUMNS, *rows]))
+    kept = {str(number) for number in trials}
+    rows = [line for line in _whole_lines(path)[1:] if line.partition(",")[0] in kept]
+    replace_file(path, "".join([csv_text([HISTORY_COLUMNS]), *sorted(rows, key=trial_of)]))
 
 
-def _whole_rows(path: Path) -> list[list[str]]:
+def sort_rows(path: Path) -> None:
+    """Put the rows of `trials.csv` or `history.csv` in order of trial, atomically.
+
+    The rows of one trial keep their order. Nothing is written if all are in order already.
+
+    Raises RunFolderError if the file is damaged.
+    """
+    header, *rows = _whole_lines(path)
+    numbers = map(trial_of, rows)
+    if any(number > following for number, following in itertools.pairwise(numbers)):
+        replace_file(path, "".join([header, *sorted(rows, key=trial_of)]))
+
+
+def trial_of(line: str) -> int:
+    """The trial that a line of either file is about.
+
+    >>> trial_of("12,complete,,0.25")
+    12
+    """
+    return int(line.partition(",")[0])
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file, each with its end, without a last one that has none."""
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        return list(csv.reader(io.StringIO(whole)))[1:]
-    except (UnicodeDecodeError, csv.Error) as problem:
+    except UnicodeDecodeError as problem:
         raise _damaged(path, str(problem)) from None
+    return [line + "\n" for line in text.split("\n")[:-1]]
 
 
 def _damaged(path: Path, problem: str) -> RunFolderError:
@@ -181,7 +240,7 @@ def _damaged(path: Path, problem: str) -> RunFolderError:
     )
 
 
-def csv_text(rows: Iterable[Sequence[str]]) -> str:
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     """Rows as CSV lines.
 
     >>> csv_text([["trial", "reason"], ["0", "too big, sorry"]])

@@ -12,6 +12,7 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    distribution_to_json,
 )
 
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform
@@ -39,16 +40,34 @@ def distribution_of(range_: Range) -> BaseDistribution:
             return CategoricalDistribution([_option(range_, option) for option in options])
 
 
-def params_of(
-    space: Space, values: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-    """The values of one trial as Optuna parameters, with their distributions."""
-    ranges = {one.name: one.range for one in space.dimensions if one.name in values}
-    params = {
-        name: _option(range_, values[name]) if isinstance(range_, Choice) else values[name]
-        for name, range_ in ranges.items()
-    }
-    return params, {name: distribution_of(range_) for name, range_ in ranges.items()}
+class OptunaSpace:
+    """A space whose distributions are made once, for the trials of a journal.
+
+    >>> from dltune.recipe.space import Dimension
+    >>> rate = Dimension(name="optim.lr", path="optim.lr", range=Log(1e-4, 1e-1))
+    >>> kind = Dimension(name="optim.name", path="optim.name", range=Choice(("sgd", "adam")))
+    >>> OptunaSpace(Space((rate, kind))).params_of({"optim.lr": 0.01, "optim.name": "adam"})[0]
+    {'optim.lr': 0.01, 'optim.name': 1}
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._ranges = {one.name: one.range for one in space.dimensions}
+        self._distributions = {
+            name: distribution_to_json(distribution_of(range_))
+            for name, range_ in self._ranges.items()
+        }
+
+    def params_of(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The values of one trial as a journal has them: numbers, and the index of an option.
+
+        The second table holds their distributions as JSON. Values of no range are left out.
+        """
+        params = {
+            name: range_.index(values[name]) if isinstance(range_, Choice) else values[name]
+            for name, range_ in self._ranges.items()
+            if name in values
+        }
+        return params, {name: self._distributions[name] for name in params}
 
 
 def _exact_step(low: float, high: float, step: float | None) -> float | None:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from dltune.training.history import TrialResult
+from dltune.training.history import EpochRecord, TrialResult
 
 
 class EventKind(StrEnum):
-    """STARTED comes once and first, EPOCH while a trial trains, TRIAL when one is over."""
+    """STARTED comes once and first, TRAINING once when the first trial begins.
+
+    EPOCH comes while trials train, TRIAL when one is over. NOTED is about how they are trained, for
+    those who want to know.
+    """
 
     STARTED = "started"
+    TRAINING = "training"
     EPOCH = "epoch"
     TRIAL = "trial"
+    NOTED = "noted"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,21 +30,26 @@ class StudyEvent:
 
     done         trials that are over, those of earlier sessions included.
     total        trials there will be.
+    metric       what is minimised: "dev_error" or "dev_loss".
     best         so far; None while no trial is complete.
-    number       of the trial that the event is about; None at the start.
-    epoch        that the trial has finished, from 1, and `epochs` how many it may run.
-    result       of the trial, when it is over.
+    running      trials that train now.
+    share        what those have behind them, each as the share of its epochs, summed.
+    leader       the best epoch that any of those has had; None before there is one.
+    records      of the epochs that have just ended: of one trial or of many, at most one of each.
+    result       of the trial that is over.
     grid_points  at the start: points of the grid; None for other strategies.
-    notes        at the start: what was found out about the data.
+    notes        at the start: what was found out about the data; later how trials are trained.
     """
 
     kind: EventKind
     done: int
     total: int
+    metric: str = "dev_error"
     best: TrialResult | None = None
-    number: int | None = None
-    epoch: int | None = None
-    epochs: int | None = None
+    running: int = 0
+    share: float = 0.0
+    leader: EpochRecord | None = None
+    records: Sequence[EpochRecord] = ()
     result: TrialResult | None = None
     grid_points: int | None = None
     notes: tuple[str, ...] = ()

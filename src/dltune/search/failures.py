@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -14,33 +15,55 @@ from dltune.training.history import TrialResult, TrialState
 ALIKE = {TrialState.FAILED: 5, TrialState.DIVERGED: 20}
 
 
-def failed_alike(results: Sequence[TrialResult], resumed_from: int = 0) -> str | None:
-    """Why the study should stop: its first trials all failed alike; None if it should go on.
+class FirstTrials:
+    """The first trials of a session, which decide whether it makes sense to go on.
 
-    results       of all trials so far.
-    resumed_from  how many of them an earlier session had. A resume after such a stop gets as many
-                  trials again before it stops again; whoever resumes has changed something.
+    They are the first by number: of trials that train at the same time, those that diverge are the
+    first to end. A resume after a stop gets as many trials again before it stops again; whoever
+    resumes has changed something.
+
+    reason  why the session should stop; None if it should go on.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._results: dict[int, TrialResult | None] = {}
+
+    def expect(self, number: int) -> None:
+        """A trial of this session, in order of number."""
+        if len(self._results) < max(ALIKE.values()):
+            self._results[number] = None
+
+    def see(self, result: TrialResult) -> None:
+        """A trial is over."""
+        if result.number in self._results:
+            self._results[result.number] = result
+            ended = itertools.takewhile(lambda one: one is not None, self._results.values())
+            self.reason = failed_alike([one for one in ended if one is not None])
+
+
+def failed_alike(results: Sequence[TrialResult]) -> str | None:
+    """Why a session should stop: its first trials all failed alike; None if it should go on.
+
+    results  of its first trials in order of number, as far as they have ended without a gap.
 
     Two failures are alike if state and reason are, numbers in the reason aside.
 
     >>> bad = [TrialResult(number=n, seed=0, state=TrialState.FAILED, reason="out of memory")
-    ...        for n in range(5)]
-    >>> failed_alike(bad)
-    'the first 5 trials all failed alike: out of memory'
-    >>> failed_alike(bad[:4]) is failed_alike(bad, resumed_from=5) is None
-    True
+    ...        for n in range(7)]
+    >>> failed_alike(bad), failed_alike(bad[2:])
+    ('the first 5 trials all failed alike: out of memory', \
+'the next 5 trials all failed alike: out of memory')
+    >>> failed_alike(bad[:4])
     """
-    needed = ALIKE.get(results[-1].state) if results else None
-    if needed is None:
+    needed = ALIKE.get(results[0].state) if results else None
+    if needed is None or len(results) < needed:
         return None
-    first = resumed_from - resumed_from % needed
-    if len(results) != first + needed:
+    if len({_likeness(result) for result in results[:needed]}) > 1:
         return None
-    window = results[first:]
-    if len({_likeness(result) for result in window}) > 1:
-        return None
-    which = "first" if first == 0 else "next"
-    return f"the {which} {needed} trials all {window[0].state} alike: {window[0].reason}"
+    first = results[0]
+    which = "first" if first.number == 0 else "next"
+    return f"the {which} {needed} trials all {first.state} alike: {first.reason}"
 
 
 def _likeness(result: TrialResult) -> tuple[TrialState, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -46,6 +47,17 @@ class StoredTrial:
     result: TrialResult
     config: Mapping[str, Any]
     examples: Mapping[str, int | None]
+
+
+def without_gap(results: Mapping[int, TrialResult]) -> list[TrialResult]:
+    """The results of trials 0, 1, 2, ... up to the first number that is not there.
+
+    >>> done = {n: TrialResult(number=n, seed=0, state=TrialState.COMPLETE) for n in (3, 0, 1)}
+    >>> [result.number for result in without_gap(done)]
+    [0, 1]
+    """
+    numbers = itertools.takewhile(results.__contains__, itertools.count())
+    return [results[number] for number in numbers]
 
 
 def ranking_objective(result: TrialResult) -> float | None:

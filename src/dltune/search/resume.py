@@ -10,6 +10,8 @@ from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.toml_value import shown
 from dltune.search.records import StudyMeta
+from dltune.search.strategies.base import Proposal
+from dltune.training.history import TrialResult
 
 # More differences than this fill the screen; the first ones show what happened.
 SHOWN = 5
@@ -43,15 +45,15 @@ def check_same_options(
     strategy: str | None,
     seed: int | None,
     options: Mapping[str, Any],
-    done: int,
+    last: int | None,
     trials: int | None,
 ) -> None:
     """Raise RunFolderError unless what was asked for is what the study was started with.
 
     strategy, seed, trials  as asked for now; None for "as before".
     options                 only those that were asked for.
-    done                    trials that the study has; `trials` may be raised, and lowered down to
-                            it.
+    last                    highest number of a trial that the study has, None if it has none;
+                            `trials` may be any number that does not leave it out.
     """
     asked = {"--strategy": strategy, "--seed": seed}
     stored: dict[str, Any] = {"--strategy": meta.strategy, "--seed": meta.seed}
@@ -63,10 +65,29 @@ def check_same_options(
                 f"{path} was started with {name} {stored.get(name)}, not {value}",
                 hint=f"Leave {name} out to go on, or start a new study with another --name.",
             )
-    if trials is not None and trials < done:
+    if trials is not None and last is not None and trials <= last:
         raise RunFolderError(
-            f"{path} has {done} trials already, more than --trials {trials}",
-            hint=f"Type --trials with {done} or more; only more trials can be added.",
+            f"{path} has a trial {last} already, and --trials {trials} ends with {trials - 1}",
+            hint=f"Type --trials with {last + 1} or more; only more trials can be added.",
+        )
+
+
+def check_same_values(path: Path, stored: TrialResult, proposal: Proposal) -> None:
+    """Raise RunFolderError unless a stored trial has the values that the strategy chooses for it.
+
+    It chooses others where a library draws its random numbers otherwise than the one before.
+    """
+    before, now = stored.values, proposal.values
+    differing = [
+        f"{name} was {_said(before, name)}, would now be {_said(now, name)}"
+        for name in sorted({*before, *now})
+        if name not in before or name not in now or before[name] != now[name]
+    ]
+    if differing:
+        raise RunFolderError(
+            f"{path}: trial {stored.number} does not repeat: {'; '.join(differing[:SHOWN])}",
+            hint="Go on with the versions of dltune and numpy that started the study, "
+            "or start a new one with another --name.",
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 from dltune.recipe.files import load_recipe
 from dltune.recipe.recipe import Recipe
-from dltune.search.csv_files import TrialsCsv, keep_history, read_history
+from dltune.search.csv_files import TrialsCsv, columns_of, keep_history, read_history
 from dltune.search.folder_lock import FolderLock
 from dltune.search.journal import read_journal
 from dltune.search.records import StoredTrial, StudyMeta, best_trials
@@ -47,27 +48,25 @@ class Run:
         return len(self.trials) >= self.meta.trials
 
 
-def load_run(path: Path, *, histories: bool = True) -> Run:
+def load_run(path: Path, *, histories: Literal["all", "best", "none"] = "all") -> Run:
     """Read a run folder; nothing in it is changed.
 
     path       the folder, such as runs/digits-1.
-    histories  whether the results get their epochs; without them a large study is read faster.
+    histories  which results get their epochs; of a large study those of all take longest to read.
 
     Raises RunFolderError if it is no run folder or its journal is damaged.
     """
     check_is_run_folder(path)
     meta, trials = read_journal(path / JOURNAL)
-    if histories:
-        epochs = read_history(path / HISTORY)
-        trials = [
-            dataclasses.replace(
-                trial,
-                result=dataclasses.replace(
-                    trial.result, history=epochs.get(trial.result.number, ())
-                ),
-            )
-            for trial in trials
-        ]
+    wanted = None
+    if histories != "all":
+        best = best_trials((trial.result for trial in trials), 1 if histories == "best" else 0)
+        wanted = {result.number for result in best}
+    epochs = {} if histories == "none" else read_history(path / HISTORY, wanted)
+    for place, trial in enumerate(trials):
+        if history := epochs.get(trial.result.number):
+            result = dataclasses.replace(trial.result, history=history)
+            trials[place] = dataclasses.replace(trial, result=result)
     recipe = load_recipe(path / RECIPE)
     return Run(path=path, name=path.name, recipe=recipe, meta=meta, trials=tuple(trials))
 
@@ -82,8 +81,8 @@ def rebuild_csv(path: Path) -> Run:
     check_is_run_folder(path)
     lock = FolderLock(path)
     try:
-        run = load_run(path, histories=False)
-        TrialsCsv(path / TRIALS).rewrite(run.trials)
+        run = load_run(path, histories="none")
+        TrialsCsv(path / TRIALS, columns_of(run.recipe)).rewrite(run.trials)
         keep_history(path / HISTORY, {result.number for result in run.results})
     finally:
         lock.release()

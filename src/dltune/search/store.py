@@ -1,29 +1,33 @@
 """The run folder of a study, and its one writer.
 
-A block of finished trials is written in this order: `history.csv`, `checkpoints/best.pt` if the
-best is among them, `study.journal`, `trials.csv`, `best.toml`. The journal decides: a trial is
-done when it is in there. A kill -9 between two files leaves history rows or a checkpoint of a
-trial that will be trained again to the same end, or a `trials.csv` that lacks what the journal
-has; opening the folder for a resume rebuilds the CSV files from the journal, and nothing is lost
-or repeated.
+Trials are written when they end, in whatever order that is, so that none is lost for waiting for a
+slower neighbour. A block of them is written in this order: `history.csv`, the weights if the best
+is among them (under the trial's own name), `study.journal`, `trials.csv`, and with a new best
+`checkpoints/best.pt` (by renaming) and `best.toml`. The journal decides: a trial is done when it is
+in there. A kill -9 between two files leaves history rows or weights of a trial that will be trained
+again to the same end, or files that lack what the journal has; opening the folder for a resume
+brings all of them up to the journal, and nothing is lost or repeated.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dltune.errors import FolderTakenError, RunFolderError
 from dltune.recipe.files import load_recipe, parse_recipe, recipe_text_with
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
-from dltune.search.checkpoint import Finished, write_checkpoint
+from dltune.search.checkpoint import Finished
 from dltune.search.csv_files import (
     TrialsCsv,
     append_history,
+    columns_of,
     keep_history,
     replace_file,
+    sort_rows,
     start_history,
 )
 from dltune.search.folder_lock import FolderLock
@@ -33,6 +37,7 @@ from dltune.training.history import Trial, TrialResult, TrialState
 
 RECIPE, JOURNAL, TRIALS, HISTORY = "recipe.toml", "study.journal", "trials.csv", "history.csv"
 BEST_RECIPE, BEST_WEIGHTS = "best.toml", "checkpoints/best.pt"
+CANDIDATE = "checkpoints/trial-{}.pt"  # the best of a block that is not in the journal yet
 
 
 def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
@@ -80,17 +85,17 @@ class RunFolder:
     path     of the folder.
     recipe   as stored in it: file references hold from the folder.
     meta     what the study was started with.
-    results  of the trials so far, in order of number, without histories.
+    results  of the trials so far by number, without histories; numbers may be missing between them.
     best     of the results; None while no trial is complete.
     """
 
     def __init__(self, path: Path, recipe: Recipe, meta: StudyMeta, lock: FolderLock) -> None:
         self.path, self.recipe, self.meta = path, recipe, meta
-        self.results: list[TrialResult] = []
+        self.results: dict[int, TrialResult] = {}
         self.best: TrialResult | None = None
         self._lock = lock
         self._journal = Journal(path / JOURNAL, path.name)
-        self._trials_csv = TrialsCsv(path / TRIALS)
+        self._trials_csv = TrialsCsv(path / TRIALS, columns_of(recipe))
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe, meta: StudyMeta) -> RunFolder:
@@ -129,7 +134,8 @@ class RunFolder:
             folder = cls(path, load_recipe(path / RECIPE), meta, lock)
             folder._trials_csv.rewrite(trials)
             keep_history(path / HISTORY, {trial.result.number for trial in trials})
-            folder._take([trial.result for trial in trials])
+            folder._take(trial.result for trial in trials)
+            folder._choose_weights(of_new_best=False)
             folder._write_best_recipe()
         except BaseException:
             lock.release()
@@ -142,9 +148,7 @@ class RunFolder:
         self.meta = dataclasses.replace(self.meta, trials=trials)
 
     def append(self, block: Sequence[Finished]) -> None:
-        """Write finished trials, in order of number, going on where the folder ends."""
-        expected = range(len(self.results), len(self.results) + len(block))
-        assert [finished.result.number for finished in block] == list(expected)
+        """Write finished trials, in any order; none of them may be in the folder already."""
         append_history(
             self.path / HISTORY, (one for finished in block for one in finished.result.history)
         )
@@ -152,8 +156,8 @@ class RunFolder:
         for finished in block:
             best = better(best, finished.result)
         for finished in block:
-            if finished.result.number == _number(best) != _number(before) and finished.weights:
-                write_checkpoint(self.path / BEST_WEIGHTS, finished)
+            if finished.result is best and finished.checkpoint is not None:
+                replace_file(self._candidate(finished.result.number), finished.checkpoint)
         stored = [
             StoredTrial(
                 result=finished.result,
@@ -163,10 +167,11 @@ class RunFolder:
             for finished in block
         ]
         self._journal.append(stored, self.recipe.space)
-        # Not before: after a failed write (a full disk) nothing may be written behind the gap.
-        self._take([finished.result for finished in block])
+        # Not before: after a failed write (a full disk) these trials do not count.
+        self._take(finished.result for finished in block)
         self._trials_csv.append(stored)
-        if _number(self.best) != _number(before):
+        if self.best is not before:
+            self._choose_weights(of_new_best=True)
             self._write_best_recipe()
 
     def append_interrupted(self, trials: Sequence[tuple[Trial, int]]) -> None:
@@ -192,15 +197,33 @@ class RunFolder:
             ]
         )
 
+    def sort(self) -> None:
+        """Put the rows of both CSV files in order of number."""
+        for name in (TRIALS, HISTORY):
+            sort_rows(self.path / name)
+
     def close(self) -> None:
         """Let others write in the folder."""
         self._lock.release()
 
-    def _take(self, results: Sequence[TrialResult]) -> None:
+    def _take(self, results: Iterable[TrialResult]) -> None:
         for result in results:
             bare = dataclasses.replace(result, history=())
-            self.results.append(bare)
+            self.results[bare.number] = bare
             self.best = better(self.best, bare)
+
+    def _candidate(self, number: int) -> Path:
+        return self.path / CANDIDATE.format(number)
+
+    def _choose_weights(self, *, of_new_best: bool) -> None:
+        """Leave only the weights of the best trial, as `best.pt`."""
+        weights = self.path / BEST_WEIGHTS
+        if self.best is not None and self._candidate(self.best.number).exists():
+            os.replace(self._candidate(self.best.number), weights)
+        elif of_new_best:
+            weights.unlink(missing_ok=True)  # of a trial that is not the best any more
+        for other in weights.parent.glob(Path(CANDIDATE.format("*")).name):
+            other.unlink()
 
     def _write_best_recipe(self) -> None:
         if self.best is not None:
@@ -223,7 +246,3 @@ def check_is_run_folder(path: Path) -> None:
             f"{path}: has no {missing}, so it is not the run folder of a search",
             hint="Name a folder that dltune search or dltune train has written.",
         )
-
-
-def _number(result: TrialResult | None) -> int | None:
-    return None if result is None else result.number

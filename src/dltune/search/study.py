@@ -16,8 +16,10 @@ from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
 from dltune.search.data_shelf import DataShelf, examples_of
 from dltune.search.events import StudyEnd, StudyEvent
-from dltune.search.executors.this_machine import InProcess
-from dltune.search.records import StudyMeta
+from dltune.search.executors.build import build_executor, check_options
+from dltune.search.executors.machine import WorkersOption
+from dltune.search.plan import StackOption
+from dltune.search.records import StudyMeta, without_gap
 from dltune.search.resume import check_same_options, check_same_recipe
 from dltune.search.store import RunFolder, check_free
 from dltune.search.strategies.base import Strategy
@@ -42,6 +44,9 @@ def run_study(
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
     dataset: Dataset | None = None,
+    workers: WorkersOption = 1,
+    stack: StackOption = "auto",
+    trial_timeout: float | None = None,
     on_event: Callable[[StudyEvent], None] = lambda event: None,
 ) -> StudyEnd:
     """Search the space of a recipe, writing the run folder `path`.
@@ -55,7 +60,14 @@ def run_study(
     resume    go on with the study in `path`. What is given must be what it was started with;
               `trials` may be more.
     dataset   trains on this instead of loading what the recipe names.
+    workers   processes that train; "auto": one for each GPU or core. With 1, this process trains.
+    stack     trials trained together: "auto" measures, "off" for none, or at most so many.
+    trial_timeout  seconds that a trial may train; None: no limit.
     on_event  called with every event, in this thread; Ctrl-C is held back while it runs.
+
+    `workers`, `stack` and `trial_timeout` say how to train and not what: a resume may have others.
+    With workers, the program that calls this must be importable without calling it again (`if
+    __name__ == "__main__"`), since they import it where processes cannot be forked.
 
     Ctrl-C is an ending, not an exception, once the first event has come.
 
@@ -65,6 +77,7 @@ def run_study(
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     _check_trials(trials)
+    check_options(stack=stack, trial_timeout=trial_timeout)
     if resume:
         folder, searcher = _reopen(recipe, path, strategy, trials, seed, given)
         shelf = DataShelf(path, dataset)
@@ -77,21 +90,31 @@ def run_study(
             recipe, path, strategy or DEFAULT_STRATEGY, trials, seed or DEFAULT_SEED, given, shelf
         )
     try:
-        loop = StudyLoop(
-            folder=folder,
-            strategy=searcher,
-            executor=InProcess(shelf, path),
-            total=folder.meta.trials,
-            on_event=on_event,
+        left = folder.meta.trials - len(folder.results)
+        some = _some_config(folder.recipe, folder.meta.seed)
+        executor = build_executor(
+            shelf,
+            path,
+            trials=left,
+            device=some.train.device,
+            workers=workers,
+            stack=stack,
+            trial_timeout=trial_timeout,
         )
-        notes: tuple[str, ...] = ()
-        if len(folder.results) < folder.meta.trials:  # else the data are not needed
-            first = _some_config(folder.recipe, folder.meta.seed)
-            notes = shelf.dataset(first.data).notes
-        # What the imported libraries have made never dies; looking through it at every full garbage
-        # collection is 3 % of the time of a search over small models.
-        gc.freeze()
-        return loop.run(notes)
+        with executor:
+            loop = StudyLoop(
+                folder=folder,
+                strategy=searcher,
+                executor=executor,
+                total=folder.meta.trials,
+                on_event=on_event,
+            )
+            # Without trials to train, the data are not needed.
+            notes = shelf.dataset(some.data).notes if left else ()
+            # What the imported libraries have made never dies; looking through it at every full
+            # garbage collection is 3 % of the time of a search over small models.
+            gc.freeze()
+            return loop.run(notes)
     finally:
         gc.unfreeze()
         folder.close()
@@ -142,15 +165,15 @@ def _reopen(
     try:
         if recipe is not None:
             check_same_recipe(path, folder.recipe, relocate(recipe, path))
-        meta, done = folder.meta, len(folder.results)
+        meta, last = folder.meta, max(folder.results, default=None)
         check_same_options(
-            path, meta, strategy=name, seed=seed, options=options, done=done, trials=trials
+            path, meta, strategy=name, seed=seed, options=options, last=last, trials=trials
         )
         strategy = build_strategy(meta.strategy, folder.recipe.space, meta.seed, **meta.options)
         total = _total(strategy, meta.strategy, trials or meta.trials)
         if total != meta.trials:
             folder.want(total)
-        strategy.tell(observations(folder.results))
+        strategy.tell(observations(without_gap(folder.results)))
     except BaseException:
         folder.close()
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -11,17 +12,27 @@ from dltune.errors import RecipeError
 from dltune.recipe.schema import Config
 from dltune.search.checkpoint import Finished
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
-from dltune.search.executors.protocol import Executor, Progress, TrialEnded, TrialStarted
-from dltune.search.failures import failed_alike
+from dltune.search.executors.protocol import (
+    EpochEnded,
+    Executor,
+    Noted,
+    Progress,
+    TrialEnded,
+    TrialStarted,
+)
+from dltune.search.failures import FirstTrials
 from dltune.search.interrupts import Interrupts
-from dltune.search.records import better, ranking_objective
+from dltune.search.records import better, ranking_objective, without_gap
+from dltune.search.resume import check_same_values
+from dltune.search.running import Running
 from dltune.search.store import RunFolder
 from dltune.search.strategies.base import Observation, Proposal, Strategy
-from dltune.training.history import Trial, TrialResult, TrialState
+from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
 from dltune.training.seeds import trial_seed
 
-# Trials asked for at a time: as many as a stack of small models can use at once.
-COHORT_TRIALS = 64
+# Trials asked for at a time; a strategy that learns gives a generation at most. Workers wait for
+# each other only at the end of such a block, and it is asked for and built in a tenth of a second.
+ASK_AT_ONCE = 1024
 
 # Share of the time that writing may take: a block is written when the training since the last one
 # took a hundred times as long as that one's writing. A long trial is written at once, short ones
@@ -36,9 +47,7 @@ LONGEST_UNWRITTEN_SECONDS = 5.0
 class About(TypedDict, total=False):
     """The parts of an event that only some kinds have."""
 
-    number: int
-    epoch: int
-    epochs: int
+    records: Sequence[EpochRecord]
     result: TrialResult
     grid_points: int | None
     notes: tuple[str, ...]
@@ -47,10 +56,10 @@ class About(TypedDict, total=False):
 class StudyLoop:
     """One session of a study.
 
-    folder    where it writes; trials in it are done.
-    strategy  already told of those.
-    executor  trains.
-    total     trials there are to be in the end.
+    folder    where it writes; trials in it are done, and numbers may be missing between them.
+    strategy  already told of those before the first missing one.
+    executor  trains; hundreds of trials at once, which end in any order. It is closed at the end.
+    total     trials there are to be in the end, more than the highest number in the folder.
     on_event  called with every event.
     """
 
@@ -66,10 +75,11 @@ class StudyLoop:
         self._folder, self._strategy, self._executor = folder, strategy, executor
         self._total, self._on_event = total, on_event
         self._resumed_from = len(folder.results)
-        self._results = list(folder.results)  # written or not
+        self._results = dict(folder.results)  # written or not
         self._best = folder.best
         self._pending: dict[int, Finished] = {}
-        self._running: dict[int, tuple[Trial, int]] = {}  # with the epochs run
+        self._running, self._is_training = Running(folder.meta.metric), False
+        self._first = FirstTrials()
         self._write_seconds, self._written_at = 0.0, time.perf_counter()
 
     def run(self, notes: Sequence[str] = ()) -> StudyEnd:
@@ -83,116 +93,137 @@ class StudyLoop:
                 ending, reason = Ending.INTERRUPTED, "stopped by Ctrl-C; --resume goes on from here"
             finally:
                 self._write()
-                if self._running:
-                    self._folder.append_interrupted(list(self._running.values()))
+                self._folder.append_interrupted(self._running.trials)
+                self._folder.sort()
+                self._executor.close()
+        results = self._folder.results
         return StudyEnd(
             path=self._folder.path,
             ending=ending,
             reason=reason,
-            trained=len(self._folder.results) - self._resumed_from,
+            trained=len(results) - self._resumed_from,
             total=self._total,
-            results=tuple(self._folder.results),
+            results=tuple(results[number] for number in sorted(results)),
             best=self._folder.best,
             examples=self._folder.meta.examples,
         )
 
     def _search(self, interrupts: Interrupts) -> tuple[Ending, str]:
-        while len(self._results) < self._total:
-            proposals = self._strategy.ask(min(COHORT_TRIALS, self._total - len(self._results)))
+        told = len(without_gap(self._results))
+        while told < self._total:
+            proposals = self._strategy.ask(min(ASK_AT_ONCE, self._total - told))
             if not proposals:
-                done = len(self._results)
-                return Ending.EXHAUSTED, f"no new point is left in the space after {done} trials"
-            asked_from = len(self._results)
+                return Ending.EXHAUSTED, f"no new point is left in the space after {told} trials"
             self._train(self._build(proposals), interrupts)
-            if reason := failed_alike(self._results, self._resumed_from):
-                return Ending.STOPPED, reason
-            told = sorted(self._results[asked_from:], key=lambda result: result.number)
-            self._strategy.tell(observations(told))
+            if self._first.reason is not None:
+                return Ending.STOPPED, self._first.reason
+            results = [self._results[proposal.number] for proposal in proposals]
+            self._strategy.tell(observations(results))
+            told += len(proposals)
         return Ending.COMPLETE, ""
 
     def _build(self, proposals: Sequence[Proposal]) -> list[Trial]:
-        """The trials of the proposals; those whose values make no valid config are over at once."""
+        """The trials to train; a proposal whose values make no valid config is over at once.
+
+        Those that an earlier session has trained are left out.
+        """
         trials = []
         for proposal in proposals:
-            seed = trial_seed(self._folder.meta.seed, proposal.number)
+            number = proposal.number
+            if number in self._results:
+                check_same_values(self._folder.path, self._results[number], proposal)
+                continue
+            self._first.expect(number)
+            seed = trial_seed(self._folder.meta.seed, number)
             try:
-                config = self._folder.recipe.config(proposal.values)
+                config = with_seed(self._folder.recipe.config(proposal.values), seed)
             except RecipeError as error:
                 result = TrialResult(
-                    number=proposal.number,
+                    number=number,
                     seed=seed,
                     state=TrialState.FAILED,
                     reason=f"recipe: {error.found}",
                     values=proposal.values,
                 )
-                self._finish(Finished(result=result, config=None, weights={}, examples={}))
+                self._finish(Finished(result=result, config=None, checkpoint=None, examples={}))
             else:
-                trial = Trial(
-                    number=proposal.number,
-                    config=with_seed(config, seed),
-                    seed=seed,
-                    values=proposal.values,
-                )
+                trial = Trial(number=number, config=config, seed=seed, values=proposal.values)
                 trials.append(trial)
         return trials
 
-    def _train(self, cohort: Sequence[Trial], interrupts: Interrupts) -> None:
-        training = self._executor.run(cohort)
-        while failed_alike(self._results, self._resumed_from) is None:
-            with interrupts.allowed():
-                progress = next(training, None)
-            if progress is None:
-                break
-            self._follow(progress)
+    def _train(self, trials: Sequence[Trial], interrupts: Interrupts) -> None:
+        with contextlib.closing(self._executor.run(trials, best=self._best)) as training:
+            while self._first.reason is None:
+                with interrupts.allowed():
+                    progress = next(training, None)
+                if progress is None:
+                    break
+                self._follow(progress)
 
     def _follow(self, progress: Progress) -> None:
         match progress:
             case TrialStarted(trial=trial):
-                self._running[trial.number] = (trial, 0)
-            case TrialEnded(trial=trial, result=result, weights=weights, examples=examples):
-                del self._running[trial.number]
+                self._running.start(trial)
+                if not self._is_training:
+                    self._is_training = True
+                    self._report(EventKind.TRAINING)
+            case EpochEnded(records=records):
+                self._running.see(records)
+                self._report(EventKind.EPOCH, records=records)
+            case TrialEnded(trial=trial, result=result):
+                self._running.end(trial.number)
                 self._finish(
-                    Finished(result=result, config=trial.config, weights=weights, examples=examples)
-                )
-                waited = time.perf_counter() - self._written_at
-                if waited >= min(self._write_seconds / WRITE_SHARE, LONGEST_UNWRITTEN_SECONDS):
-                    self._write()
-            case _:
-                for record in progress.records:
-                    trial, _ = self._running[record.trial]
-                    self._running[record.trial] = (trial, record.epoch)
-                    epochs = trial.config.train.epochs
-                    self._report(
-                        EventKind.EPOCH, number=trial.number, epoch=record.epoch, epochs=epochs
+                    Finished(
+                        result=result,
+                        config=trial.config,
+                        checkpoint=progress.checkpoint,
+                        examples=progress.examples,
                     )
+                )
+            case Noted(text=text):
+                self._report(EventKind.NOTED, notes=(text,))
+        waited = time.perf_counter() - self._written_at
+        if waited >= min(self._write_seconds / WRITE_SHARE, LONGEST_UNWRITTEN_SECONDS):
+            self._write()
 
     def _finish(self, finished: Finished) -> None:
-        """Take in a trial that is over; of the weights, only those of the best are kept."""
-        self._results.append(dataclasses.replace(finished.result, history=()))
-        self._best = better(self._best, self._results[-1])
-        if self._best is self._results[-1]:
-            for number, other in self._pending.items():
-                self._pending[number] = dataclasses.replace(other, weights={})
+        """Take in a trial that is over; of the checkpoints, only that of the best is kept."""
+        result = dataclasses.replace(finished.result, history=())
+        self._results[result.number] = result
+        before, self._best = self._best, better(self._best, result)
+        if self._best is result:
+            beaten = None if before is None else self._pending.get(before.number)
+            if beaten is not None:
+                self._pending[beaten.result.number] = dataclasses.replace(beaten, checkpoint=None)
         else:
-            finished = dataclasses.replace(finished, weights={})
-        self._pending[finished.result.number] = finished
-        number, result = finished.result.number, self._results[-1]
-        self._report(EventKind.TRIAL, number=number, result=result)
+            finished = dataclasses.replace(finished, checkpoint=None)
+        self._pending[result.number] = finished
+        self._first.see(result)
+        self._report(EventKind.TRIAL, result=result)
 
     def _write(self) -> None:
-        """Write what is finished, as far as the numbers go without a gap."""
-        started = time.perf_counter()
-        block: list[Finished] = []
-        while (number := len(self._folder.results) + len(block)) in self._pending:
-            block.append(self._pending.pop(number))
-        if block:
+        """Write what is finished and not written yet."""
+        if self._pending:
+            started = time.perf_counter()
+            block, self._pending = list(self._pending.values()), {}
             self._folder.append(block)
-        self._written_at = time.perf_counter()
-        self._write_seconds = self._written_at - started
+            self._written_at = time.perf_counter()
+            self._write_seconds = self._written_at - started
 
     def _report(self, kind: EventKind, **about: Unpack[About]) -> None:
-        done, total = len(self._results), self._total
-        self._on_event(StudyEvent(kind=kind, done=done, total=total, best=self._best, **about))
+        self._on_event(
+            StudyEvent(
+                kind=kind,
+                done=len(self._results),
+                total=self._total,
+                metric=self._folder.meta.metric,
+                best=self._best,
+                running=len(self._running),
+                share=self._running.share,
+                leader=self._running.leader,
+                **about,
+            )
+        )
 
 
 def with_seed(config: Config, seed: int) -> Config:

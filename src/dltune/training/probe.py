@@ -21,9 +21,9 @@ from dltune.training.stacked.learner import StackedLearner
 from dltune.training.stacked.stackable import why_not_stackable
 from dltune.training.threads import SHARED_FLOPS, threads_for, update_flops
 
-# Sizes double from here. Smaller stacks gain little over none: with 4 rows a step of the smallest
-# network costs twice as much a row as with 32.
-SMALLEST_STACK = 8
+# Sizes double from here. Smaller stacks are no faster for any of the models of docs/benchmarks.md:
+# with 4 rows a step of the smallest network costs twice as much a row as with 32.
+SMALLEST_STACK = 16
 # Where no larger stack was faster: on the CPU the gain of 64 rows over 32 is within 3 %, on a GPU
 # launches dominate for far longer.
 LARGEST_STACK = {"cpu": 64}
@@ -34,7 +34,7 @@ WORTHWHILE = 0.97
 TIMED_UPDATES = 3  # the fastest counts: noise only ever adds
 
 # Probing stops when it has taken this share of what the training will take by its own estimate.
-PROBE_SHARE = 0.03
+PROBE_SHARE = 0.05
 
 # Weights, gradients, two moments, their temporaries and the best weights so far.
 COPIES_OF_WEIGHTS = 8

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,18 +49,11 @@ def read_bundled(config: DataConfig) -> RawData:
     name = config.source.removeprefix(PREFIX)
     if name not in TASKS:
         raise _unknown(name)
+    if name == "digits":
+        return _read_digits(config)
     bunch = getattr(importlib.import_module("sklearn.datasets"), f"load_{name}")()
     task, origin = TASKS[name], config.source
     targets = _targets(bunch, task)
-    if name == "digits":
-        refuse_target(config, origin)
-        if config.drop or config.categorical:
-            raise DataError(
-                f"{origin}: holds images, which have no columns for data.drop or data.categorical",
-                hint="Take these keys out of the recipe.",
-            )
-        images = bunch.images[:, None].astype(np.float32)  # (n, 8, 8) -> (n, 1, 8, 8)
-        return RawData(name=name, origin=origin, features=images, targets=targets, task=task)
     columns = [str(column) for column in bunch.feature_names]
     selection = select_columns(columns, config, origin=origin, own_target=True)
     data = np.asarray(bunch.data)
@@ -74,6 +68,42 @@ def read_bundled(config: DataConfig) -> RawData:
         task=task,
         forced=selection.forced,
     )
+
+
+def _read_digits(config: DataConfig) -> RawData:
+    origin = config.source
+    refuse_target(config, origin)
+    if config.drop or config.categorical:
+        raise DataError(
+            f"{origin}: holds images, which have no columns for data.drop or data.categorical",
+            hint="Take these keys out of the recipe.",
+        )
+    table = _digits_table()
+    images = np.ascontiguousarray(table[:, :64]).reshape(-1, 1, 8, 8)
+    # Numbers, should one regress on them.
+    target = NumericColumn(name="target", values=table[:, 64].astype(np.float64))
+    return RawData(
+        name="digits",
+        origin=origin,
+        features=images,
+        targets=(target,),
+        task=TASKS["digits"],
+    )
+
+
+def _digits_table() -> NDArray[np.float32]:
+    """The digits (n, 65): 64 pixels and the digit.
+
+    Read from scikit-learn's own file where it is found: the data that nearly everybody starts with
+    are then there in a tenth of the time that importing the library takes.
+    """
+    package = importlib.util.find_spec("sklearn")
+    for folder in (package and package.submodule_search_locations) or ():
+        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if file.exists():
+            return np.loadtxt(file, delimiter=",", dtype=np.float32)
+    data, target = importlib.import_module("sklearn.datasets").load_digits(return_X_y=True)
+    return np.column_stack([data, target]).astype(np.float32)
 
 
 def _feature(name: str, values: NDArray[Any], as_text: bool) -> Column:
@@ -91,8 +121,6 @@ def _targets(bunch: Any, task: Task) -> tuple[Column, ...]:
             NumericColumn(name=name, values=table[:, output]) for output, name in enumerate(names)
         )
     names = [str(name) for name in bunch.target_names]
-    if all(name.isdigit() for name in names):  # the digits: numbers, should one regress on them
-        return (NumericColumn(name="target", values=values.astype(np.float64)),)
     return (TextColumn(name="target", codes=values.astype(np.int32), categories=tuple(names)),)
 
 

@@ -19,7 +19,6 @@ from dltune.data.raw import (
     text_column,
 )
 from dltune.data.selection import refuse_target, select_columns
-from dltune.data.sources.arrow_columns import column_from_arrow
 from dltune.errors import DataError, closest
 from dltune.recipe.schema import DataConfig
 
@@ -165,6 +164,8 @@ def _check_features(array: NDArray[Any], what: str) -> None:
 def _frame_columns(frames: list[Any], parts: list[str], config: DataConfig) -> tuple[Column, ...]:
     import pandas as pd
     import pyarrow as pa
+
+    from dltune.data.sources.arrow_columns import column_from_arrow
 
     origin = config.source
     for frame, part in zip(frames, parts, strict=True):

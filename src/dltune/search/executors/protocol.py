@@ -1,31 +1,38 @@
 """The contract of an executor: trials in, what happens to them out.
 
-An executor trains; it neither chooses trials nor writes anything. Other executors (worker
-processes, other machines) keep this contract, and may report the trials of a cohort in any order.
+An executor trains; it neither chooses trials nor writes what comes of them. Each way of running
+trials (this process, worker processes, later other machines) keeps this contract, and the study
+does not know which one it has.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
 
 from dltune.training.history import EpochRecord, Trial, TrialResult
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrialStarted:
-    """A trial is about to be trained."""
+    """A trial is about to be trained.
+
+    It may come again for the same trial, where a worker died or a stack did not fit: the trial
+    then starts from its first epoch.
+    """
 
     trial: Trial
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EpochEnded:
-    """The records of one epoch of the trials still alive; they may be of several trials."""
+    """The newest records of trials that are alive.
+
+    For showing how far they are. Records may be left out where epochs are short; all of them are
+    in the result's history.
+    """
 
     records: Sequence[EpochRecord]
 
@@ -34,25 +41,53 @@ class EpochEnded:
 class TrialEnded:
     """A trial is over.
 
-    weights   of its best epoch, on the CPU; empty if there is none.
-    examples  number of examples in each split that it was trained on.
+    result      with its history.
+    checkpoint  what `checkpoints/best.pt` holds once this trial is the best; None where the trial
+                cannot become it, because it has no objective or was beaten before it ended.
+    examples    number of examples in each split that it was trained on.
     """
 
     trial: Trial
     result: TrialResult
-    weights: Mapping[str, torch.Tensor]
+    checkpoint: bytes | None
     examples: Mapping[str, int | None]
 
 
-Progress = TrialStarted | EpochEnded | TrialEnded
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A line for who wants to know more: how the trials of one shape are trained, and why so."""
+
+    text: str
+
+
+Progress = TrialStarted | EpochEnded | TrialEnded | Noted
 
 
 class Executor(Protocol):
-    """Trains cohorts."""
+    """Trains trials; a context manager that is closed at its end."""
 
-    def run(self, cohort: Sequence[Trial]) -> Iterator[Progress]:
-        """Train the trials; every one is started once and ends once.
+    def run(
+        self, trials: Sequence[Trial], *, best: TrialResult | None
+    ) -> Generator[Progress, None, None]:
+        """Train the trials; every one ends once, in any order, after it has started.
 
-        What goes wrong inside a trial is its result. KeyboardInterrupt passes through.
+        trials  of any shapes; numbers must differ.
+        best    of the study so far; decides which trials bring a checkpoint.
+
+        What goes wrong inside a trial is its result. KeyboardInterrupt passes through. A caller
+        that has enough closes the generator, which ends the training at once.
         """
         ...
+
+    def close(self) -> None:
+        """Let go of what training needs (processes, temporary files); more than once is fine."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

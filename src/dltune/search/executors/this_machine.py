@@ -1,60 +1,95 @@
-"""Trials in this process, one after another."""
+"""Trials in this process: in stacks where that is faster, else one after another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from dltune.errors import DltuneError
-from dltune.search.data_shelf import DataShelf, examples_of
-from dltune.search.executors.protocol import EpochEnded, Progress, TrialEnded, TrialStarted
-from dltune.training.history import Trial, TrialResult, TrialState
+from dltune.recipe.schema import FactoryConfig
+from dltune.search.cohorts import Group, by_kind, group_by_shape
+from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.backlog import Backlog
+from dltune.search.executors.cohort_trainer import Cohort, CohortTrainer, StackFailed
+from dltune.search.executors.protocol import Progress, TrialEnded
+from dltune.search.plan import Plan, PlanBook
+from dltune.search.records import better, ranking_objective
+from dltune.training.history import Trial, TrialResult
 
 
 class InProcess:
-    """Trains a cohort trial by trial with the looped engine.
+    """Trains in this process, with every thread that torch has here.
 
-    One trial at a time, and not the epochs of all in turn, so that a finished trial is kept when
-    the study is interrupted, and one model is in memory.
+    One cohort at a time, so that a finished trial is kept when the study is interrupted, and one
+    stack is in memory. The epochs of all trials are reported.
 
-    shelf   where the data comes from.
-    folder  where a model factory is looked up.
+    shelf          where the data come from.
+    folder         where a model factory is looked up.
+    book           how the trials of a shape are trained.
+    trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
     """
 
-    def __init__(self, shelf: DataShelf, folder: Path) -> None:
-        self._shelf = shelf
-        self._folder = folder
+    def __init__(
+        self,
+        shelf: DataShelf,
+        folder: Path,
+        *,
+        book: PlanBook,
+        trial_seconds: float | None = None,
+    ) -> None:
+        self._trainer = CohortTrainer(shelf, folder)
+        self._book = book
+        self._trial_seconds = trial_seconds
 
-    def run(self, cohort: Sequence[Trial]) -> Iterator[Progress]:
-        for trial in cohort:
-            yield TrialStarted(trial=trial)
-            yield from self._train(trial)
-
-    def _train(self, trial: Trial) -> Iterator[Progress]:
-        from dltune.training.loop import train_cohort
-
-        examples = examples_of(self._shelf.dataset(trial.config.data))
-        try:
-            data = self._shelf.on_device(trial.config.data, trial.config.train.device)
-            training = train_cohort([trial], data, folder=self._folder)
-            while True:
-                try:
-                    yield EpochEnded(records=next(training))
-                except StopIteration as stop:
-                    (outcome,) = stop.value
-                    break
-        except DltuneError as error:
-            # A setting that does not fit this trial, e.g. a loss that its task does not have: other
-            # points of the space may be fine. If all are like it, the study stops.
-            result = TrialResult(
-                number=trial.number,
-                seed=trial.seed,
-                state=TrialState.FAILED,
-                reason=f"setting: {error.found}",
-                values=trial.values,
+    def run(
+        self, trials: Sequence[Trial], *, best: TrialResult | None
+    ) -> Generator[Progress, None, None]:
+        backlog = Backlog(self._book, workers=1)
+        for group in self._groups(trials):
+            yield from backlog.add(group, backlog.plan(group) or self._make_plan(group))
+        while work := backlog.take() or backlog.take(one_worker=True):
+            cohort = Cohort(
+                trials=work.trials,
+                stacked=work.stacked,
+                best=None if best is None else ranking_objective(best),
+                trial_seconds=self._trial_seconds,
             )
-            yield TrialEnded(trial=trial, result=result, weights={}, examples=examples)
-            return
-        yield TrialEnded(
-            trial=trial, result=outcome.result, weights=outcome.weights, examples=examples
-        )
+            for progress in self._trainer.train(cohort):
+                if isinstance(progress, StackFailed):
+                    yield backlog.learn(work.key, progress)
+                    continue
+                if isinstance(progress, TrialEnded):
+                    best = better(best, dataclasses.replace(progress.result, history=()))
+                yield progress
+
+    def _groups(self, trials: Sequence[Trial]) -> Iterator[Group]:
+        for group in group_by_shape(trials):
+            if self._book.option == "off" or not isinstance(group.config.model, FactoryConfig):
+                yield group
+            else:
+                configs = [trial.config for trial in group.trials]
+                yield from by_kind(group, self._trainer.kinds(configs))
+
+    def _make_plan(self, group: Group) -> Plan:
+        if isinstance(self._book.option, int):
+            plan = self._trainer.plan_unmeasured(group.trials, self._book.option)
+        else:
+            plan = self._trainer.plan(group.trials, processes=1, threads=1)
+        self._book.keep(group.key, plan)
+        return plan
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,114 @@
+"""A data set for several processes: its arrays as files that each of them maps into its memory.
+
+The system keeps one copy of what is mapped. A process that writes to it, as a user's model may do,
+gets a copy of that page for itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dltune.data.dataset import Dataset, Examples
+from dltune.errors import DataError
+from dltune.recipe.schema import DataConfig
+from dltune.search.data_shelf import DataShelf
+from dltune.search.records import SPLITS
+
+ABOUT = "about.pickle"  # everything but the examples; small
+PARTS = ("features", "targets")
+
+
+class SharedData:
+    """The coordinator's side: writes data sets into a temporary folder, which `close` removes.
+
+    shelf  where they come from.
+    """
+
+    def __init__(self, shelf: DataShelf) -> None:
+        self._shelf = shelf
+        self._folders: dict[str, Path] = {}
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def folder_of(self, config: DataConfig) -> Path:
+        """Where the data set of a `[data]` section is; it is loaded and written the first time.
+
+        Raises DataError if it cannot be loaded, or the disk is full.
+        """
+        key = config.model_dump_json()
+        if key not in self._folders:
+            dataset = self._shelf.dataset(config)
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="dltune-")
+            folder = Path(self._temporary.name, str(len(self._folders)))
+            try:
+                write_dataset(folder, config, dataset)
+            except OSError as problem:
+                raise DataError(
+                    f"{folder}: cannot write {dataset.name} for the worker processes ({problem})",
+                    hint="Set TMPDIR to a folder with more room, or type --workers 1.",
+                ) from problem
+            self._folders[key] = folder
+        return self._folders[key]
+
+    def close(self) -> None:
+        """Remove the files; processes that have them mapped keep what they see."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+        self._temporary = None
+        self._folders.clear()
+
+
+class MappedShelf(DataShelf):
+    """A worker's side: data sets that the coordinator has written.
+
+    folder  where a model factory is looked up.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._mapped: set[Path] = set()
+        self._datasets: dict[str, Dataset] = {}
+
+    def map(self, folder: Path) -> None:
+        """Have the data set in this folder at hand."""
+        if folder not in self._mapped:
+            config, dataset = read_dataset(folder)
+            self._datasets[config.model_dump_json()] = dataset
+            self._mapped.add(folder)
+
+    def dataset(self, config: DataConfig) -> Dataset:
+        """The data set of a `[data]` section, which must have been mapped."""
+        return self._datasets[config.model_dump_json()]
+
+
+def write_dataset(folder: Path, config: DataConfig, dataset: Dataset) -> None:
+    """Write the data set of a `[data]` section."""
+    folder.mkdir()
+    for split in SPLITS:
+        examples = getattr(dataset, split)
+        if examples is not None:
+            for part in PARTS:
+                np.save(folder / f"{split}-{part}.npy", getattr(examples, part))
+    none = dict.fromkeys(SPLITS)
+    about = {field.name: getattr(dataset, field.name) for field in dataclasses.fields(dataset)}
+    (folder / ABOUT).write_bytes(pickle.dumps((config, about | none)))
+
+
+def read_dataset(folder: Path) -> tuple[DataConfig, Dataset]:
+    """What `write_dataset` wrote: the section, and the data set with mapped arrays."""
+    config, about = pickle.loads((folder / ABOUT).read_bytes())
+    splits: dict[str, Any] = {split: _read_split(folder, split) for split in SPLITS}
+    return config, Dataset(**about | splits)
+
+
+def _read_split(folder: Path, split: str) -> Examples | None:
+    if not (folder / f"{split}-{PARTS[0]}.npy").exists():
+        return None
+    arrays = {part: np.load(folder / f"{split}-{part}.npy", mmap_mode="c") for part in PARTS}
+    return Examples(**arrays)

@@ -1,0 +1,158 @@
+"""The process that hands out the work: without torch, and alone again at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import json, os, signal, sys
+# Where a shell starts this in the background, it has switched Ctrl-C off.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def main():
+    from dltune.search.executors.early import start_early
+    start_early(2)
+    if sys.argv[2] == "mistake":
+        sys.exit(2)
+    from pathlib import Path
+    from dltune.search.data_shelf import DataShelf
+    from dltune.search.executors.build import build_executor
+    from tests.search.executors.trials import own, trial
+
+    folder, ends = Path(sys.argv[1]), 0
+    if sys.argv[2] == "built-in":
+        trials = [trial(number) for number in range(4)]
+    else:
+        trials = [own(number, "slow", "train.epochs=200") for number in range(4)]
+    shelf = DataShelf(folder)
+    executor = build_executor(
+        shelf, folder, trials=4, device="cpu", workers=2, stack=json.loads(sys.argv[3])
+    )
+    try:
+        with executor:
+            for one in executor.run(trials, best=None):
+                print(type(one).__name__, flush=True)
+                ends += type(one).__name__ == "TrialEnded"
+                if sys.argv[2] == "fails" and ends == 0:
+                    raise RuntimeError("on purpose")
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    print(json.dumps({"ends": ends, "torch": "torch" in sys.modules}), flush=True)
+
+main()  # bare: workers do not run this file
+"""
+ROOT = Path(__file__).parents[3]
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(name="start")
+def fixture_start(folder: Path) -> Start:
+    (folder / "program.py").write_text(PROGRAM)
+
+    def start(trials: str, stack: str | int = "off") -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(folder / "program.py"), str(folder), trials, json.dumps(stack)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            start_new_session=True,  # a process group, as a terminal's Ctrl-C hits it
+        )
+
+    return start
+
+
+def members(session: int) -> list[str]:
+    """The processes of a session, those aside that are dead and only not yet looked after."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = status.read_text().rpartition(")")
+        except OSError:
+            continue
+        state, _, _, of_session = rest.split()[:4]
+        if int(of_session) == session and state != "Z":
+            found.append(name)
+    return found
+
+
+def nobody_is_left(session: int) -> bool:
+    """Whether the processes are gone, which the last of them may need a moment for."""
+    deadline = time.monotonic() + 5
+    while members(session):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+class TestProcesses:
+    @pytest.mark.parametrize("stack", ["off", "auto"])
+    def test_no_torch_and_nobody_left(self, start: Start, stack: str | int) -> None:
+        process = start("built-in", stack)
+        output, errors = process.communicate(timeout=60)
+        assert errors == ""
+        assert process.returncode == 0
+        assert json.loads(output.splitlines()[-1]) == {"ends": 4, "torch": False}
+        assert nobody_is_left(process.pid)
+
+    def test_ctrl_c_is_the_coordinators_alone(self, start: Start) -> None:
+        process = start("slow")
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "EpochEnded":
+                break
+        assert len(members(process.pid)) >= 4  # two workers, their server and this one
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        assert errors == ""
+        assert output.splitlines()[-2] == "interrupted"
+        assert nobody_is_left(process.pid)
+
+    @pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0])
+    def test_ctrl_c_while_everything_starts(self, start: Start, seconds: float) -> None:
+        process = start("slow")
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+        assert nobody_is_left(process.pid)
+        _, errors = process.communicate()
+        # The coordinator's own traceback, where it was not yet in its `try`, and no other.
+        assert errors.count("Traceback") == (0 if process.returncode == 0 else 1)
+
+    def test_an_error_in_the_caller_leaves_nobody(self, start: Start) -> None:
+        process = start("fails")
+        _, errors = process.communicate(timeout=60)
+        assert errors.splitlines()[-1] == "RuntimeError: on purpose"
+        assert errors.count("Traceback") == 1
+        assert nobody_is_left(process.pid)
+
+    def test_a_mistake_before_anything_is_trained_does_not_wait_for_torch(
+        self, start: Start
+    ) -> None:
+        process = start("mistake")
+        assert process.communicate(timeout=60) == ("", "")  # the pipes are closed
+        assert process.returncode == 2
+        assert nobody_is_left(process.pid)
+
+    def test_workers_do_not_outlive_a_killed_coordinator(self, start: Start) -> None:
+        process = start("slow")
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "EpochEnded":
+                break
+        process.kill()
+        process.wait(timeout=60)
+        assert nobody_is_left(process.pid)
+        process.communicate()
