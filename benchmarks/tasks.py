@@ -1,0 +1,95 @@
+"""What every benchmark trains: random searches on the digits, with four models.
+
+10 epochs of Adam in batches of 64, over learning rate (log 1e-4 to 1e-1), weight decay (log 1e-6 to
+1e-2) and dropout (0 to 0.5). The examples come in the fixed split of `peers/digits_split.py`, so
+that dltune and its peers train on the same; `peers/task.py` has the same models in plain torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+SPLIT = Path(__file__).resolve().parent / "peers" / "digits_split.py"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """One model on the digits.
+
+    name      on the command line, for dltune's side and the peers'.
+    title     in tables.
+    model     lines of the recipe's [model], without the dropout.
+    examples  the function of `digits_split.py` that gives them as the model wants them.
+    """
+
+    name: str
+    title: str
+    model: str
+    examples: str
+
+    def recipe(self) -> str:
+        """The search as a recipe."""
+        return f"""\
+[data]
+source = {json.dumps(f"{SPLIT.as_posix()}:{self.examples}")}
+
+[model]
+{self.model}
+activation = "relu"
+dropout = {{ uniform = [0.0, 0.5] }}
+
+[optim]
+name = "adam"
+lr = {{ log = [1e-4, 1e-1] }}
+weight_decay = {{ log = [1e-6, 1e-2] }}
+
+[train]
+epochs = 10
+batch_size = 64
+device = "cpu"
+
+[objective]
+metric = "dev_error"
+"""
+
+    def write_recipe(self, folder: Path) -> Path:
+        """The recipe as a file of the task's name in this folder."""
+        path = folder / f"{self.name}.toml"
+        path.write_text(self.recipe(), encoding="utf-8")
+        return path
+
+
+def _perceptron(units: int) -> Task:
+    return Task(
+        name=f"mlp-{units}",
+        title=f"MLP 64-{units}-{units}-10",
+        model=f'name = "mlp"\nhidden = [{units}, {units}]',
+        examples="load",
+    )
+
+
+_ALL = (
+    *map(_perceptron, (32, 128, 512)),
+    Task(
+        name="cnn",
+        title="CNN 16-32",
+        model='name = "cnn"\nfilters = [16, 32]\nhidden = [64]',
+        examples="load_images",
+    ),
+)
+TASKS = {task.name: task for task in _ALL}
+
+
+def tasks_named(text: str) -> list[Task]:
+    """The tasks of a comma-separated list of names; a ValueError names one that is none.
+
+    >>> [task.title for task in tasks_named("mlp-32,cnn")]
+    ['MLP 64-32-32-10', 'CNN 16-32']
+    """
+    names = text.split(",")
+    unknown = [name for name in names if name not in TASKS]
+    if unknown:
+        raise ValueError(f"no model is called {unknown[0]!r}: there are {', '.join(TASKS)}")
+    return [TASKS[name] for name in names]
