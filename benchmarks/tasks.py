@@ -1,39 +1,34 @@
 """What every benchmark trains: random searches on the digits, with four models.
 
 10 epochs of Adam in batches of 64, over learning rate (log 1e-4 to 1e-1), weight decay (log 1e-6 to
-1e-2) and dropout (0 to 0.5). The examples come in the fixed split of `peers/digits_split.py`, so
-that dltune and its peers train on the same; `peers/task.py` has the same models in plain torch.
+1e-2) and dropout (0 to 0.5). `peers/digits_split.py` cuts the digits as dltune does, so that dltune
+and its peers train on the same; `peers/task.py` has the same models in plain torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-
-SPLIT = Path(__file__).resolve().parent / "peers" / "digits_split.py"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
     """One model on the digits.
 
-    name      on the command line, for dltune's side and the peers'.
-    title     in tables.
-    model     lines of the recipe's [model], without the dropout.
-    examples  the function of `digits_split.py` that gives them as the model wants them.
+    name   on the command line, for dltune's side and the peers'.
+    title  in tables.
+    model  lines of the recipe's [model], without the dropout.
     """
 
     name: str
     title: str
     model: str
-    examples: str
 
     def recipe(self) -> str:
         """The search as a recipe."""
         return f"""\
 [data]
-source = {json.dumps(f"{SPLIT.as_posix()}:{self.examples}")}
+source = "sklearn:digits"
 
 [model]
 {self.model}
@@ -66,7 +61,6 @@ def _perceptron(units: int) -> Task:
         name=f"mlp-{units}",
         title=f"MLP 64-{units}-{units}-10",
         model=f'name = "mlp"\nhidden = [{units}, {units}]',
-        examples="load",
     )
 
 
@@ -76,7 +70,6 @@ _ALL = (
         name="cnn",
         title="CNN 16-32",
         model='name = "cnn"\nfilters = [16, 32]\nhidden = [64]',
-        examples="load_images",
     ),
 )
 TASKS = {task.name: task for task in _ALL}

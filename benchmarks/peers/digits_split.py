@@ -1,7 +1,7 @@
-"""The digits in three fixed, stratified splits (0.6, 0.2, 0.2), for all sides of the benchmarks.
+"""The digits in the splits and the scale that dltune gives them by default, as users write it.
 
-`load` and `load_images` give what dltune takes as a source, unscaled; `load_scaled` gives what
-dltune makes of it, as a user scales by hand.
+Stratified, 0.2 for the test set and 0.2 for dev; images, z-scored by their one channel in the train
+split.
 """
 
 from __future__ import annotations
@@ -10,41 +10,16 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-Split = tuple[np.ndarray, np.ndarray]
+HELD_OUT = 359  # 0.2 of 1,797
 
 
-def load() -> dict[str, Split]:
-    """Features (n, 64), pixels from 0 to 16, and targets (n,), digits from 0 to 9."""
-    features, targets = load_digits(return_X_y=True)
-    rest, test = train_test_split(
-        np.arange(len(targets)), test_size=0.2, random_state=0, stratify=targets
-    )
-    train, dev = train_test_split(rest, test_size=0.25, random_state=0, stratify=targets[rest])
-    rows = {"train": train, "dev": dev, "test": test}
-    return {name: (features[chosen], targets[chosen]) for name, chosen in rows.items()}
-
-
-def load_images() -> dict[str, Split]:
-    """The same with features (n, 1, 8, 8)."""
-    return {
-        name: (features.reshape(-1, 1, 8, 8), targets)
-        for name, (features, targets) in load().items()
-    }
-
-
-def load_scaled(*, images: bool) -> dict[str, Split]:
-    """z-scored by the train split: every pixel by itself, or images by their one channel.
-
-    Features float32 (n, 64) or (n, 1, 8, 8), targets int64 (n,).
-    """
-    splits = load_images() if images else load()
-    pixels = splits["train"][0]
-    mean, deviation = (
-        pixels.mean(axis=None if images else 0),
-        pixels.std(axis=None if images else 0),
-    )
-    deviation = np.where(deviation > 0, deviation, 1.0)  # pixels that are always white
-    return {
-        name: (((features - mean) / deviation).astype(np.float32), targets.astype(np.int64))
-        for name, (features, targets) in splits.items()
-    }
+def load_scaled() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Features float32 (n, 1, 8, 8) and targets int64 (n,) of each split, by name."""
+    images, targets = load_digits(return_X_y=True)
+    rows = np.arange(len(targets))
+    rest, test = train_test_split(rows, test_size=HELD_OUT, random_state=0, stratify=targets)
+    train, dev = train_test_split(rest, test_size=HELD_OUT, random_state=0, stratify=targets[rest])
+    scaled = (images - images[train].mean()) / images[train].std()
+    features = scaled.reshape(-1, 1, 8, 8).astype(np.float32)
+    splits = {"train": train, "dev": dev, "test": test}
+    return {name: (features[chosen], targets[chosen]) for name, chosen in splits.items()}

@@ -51,9 +51,11 @@ def build_model(name: str, dropout: float) -> nn.Sequential:
 
 def load_tensors(model: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Train features and targets, dev features and targets, as the model wants them."""
-    splits = load_scaled(images=model == "cnn")
-    train, dev = splits["train"], splits["dev"]
-    return (*map(torch.from_numpy, train), *map(torch.from_numpy, dev))
+    splits = load_scaled()
+    train_x, train_y, dev_x, dev_y = map(torch.from_numpy, (*splits["train"], *splits["dev"]))
+    if model == "cnn":
+        return train_x, train_y, dev_x, dev_y
+    return train_x.flatten(1), train_y, dev_x.flatten(1), dev_y
 
 
 def load_datasets(model: str) -> tuple[TensorDataset, TensorDataset]:
