@@ -33,7 +33,7 @@ class RandomStream:
         self._is_active = False
         with self._restored():
             seed_all(seed, device)
-            self._states = self._read()
+            self._states = generator_states(self._device)
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -48,23 +48,15 @@ class RandomStream:
                 yield
             finally:
                 self._is_active = False
-                self._states = self._read()
+                self._states = generator_states(self._device)
 
     @contextlib.contextmanager
     def _restored(self) -> Iterator[None]:
-        outer = self._read()
+        outer = generator_states(self._device)
         try:
             yield
         finally:
             self._write(outer)
-
-    def _read(self) -> tuple[Any, ...]:
-        states = (random.getstate(), np.random.get_state(), torch.get_rng_state())
-        if self._device.type == "cuda":
-            return *states, torch.cuda.get_rng_state(self._device)
-        if self._device.type == "mps":
-            return *states, torch.mps.get_rng_state()
-        return states
 
     def _write(self, states: tuple[Any, ...]) -> None:
         random.setstate(states[0])
@@ -74,6 +66,16 @@ class RandomStream:
             torch.cuda.set_rng_state(states[3], self._device)
         elif self._device.type == "mps":
             torch.mps.set_rng_state(states[3])
+
+
+def generator_states(device: torch.device) -> tuple[Any, ...]:
+    """Where the global generators stand: Python's, NumPy's, torch's, and the device's if any."""
+    states = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    if device.type == "cuda":
+        return *states, torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        return *states, torch.mps.get_rng_state()
+    return states
 
 
 def seed_all(seed: int, device: torch.device) -> None:

@@ -50,6 +50,15 @@ def main():
 
 main()  # bare: workers do not run this file
 """
+SEARCH = """
+import sys
+from pathlib import Path
+from dltune.search.study import run_study
+from tests.search.recipes import small
+
+end = run_study(small(), path=Path(sys.argv[1], "run"), trials=6, workers=2)
+print(end.ending, end.trained, "torch" in sys.modules)
+"""
 ROOT = Path(__file__).parents[3]
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -106,6 +115,17 @@ class TestProcesses:
         assert process.returncode == 0
         assert json.loads(output.splitlines()[-1]) == {"ends": 4, "torch": False}
         assert nobody_is_left(process.pid)
+
+    def test_a_whole_search_needs_no_torch_here(self, tmp_path: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", SEARCH, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        assert done.stderr == ""
+        assert done.stdout.split() == ["complete", "6", "False"]
 
     def test_ctrl_c_is_the_coordinators_alone(self, start: Start) -> None:
         process = start("slow")

@@ -13,6 +13,7 @@ import pytest
 from dltune.errors import TrainingError
 from dltune.search.cohorts import by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
+from dltune.search.executors import launch
 from dltune.search.executors.cohort_trainer import CohortTrainer
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.executors.protocol import (
@@ -268,3 +269,14 @@ def test_epochs_are_told_at_most_ten_times_a_second_and_not_of_trials_that_are_o
     assert len(seen.results[0].history) == 40
     assert len(seen.epochs) < 40
     assert isinstance(seen.progress[0], TrialStarted)
+
+
+def test_where_no_server_forks_workers_they_start_afresh(
+    build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "HAS_SERVER", False)
+    pool = build(workers=1)
+    seen = train(pool, [own(0, "slow"), trial(1)])
+    assert {result.state for result in seen.results.values()} == {TrialState.COMPLETE}
+    pool.close()
+    assert [pid for pid in pids(folder) if is_alive(pid)] == []

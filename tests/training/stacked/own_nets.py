@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -67,6 +69,12 @@ class Linear(nn.Module):
         return self.head(x)
 
 
+class NoGradientInEval(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.set_grad_enabled(self.training):
+            return self.head(x)
+
+
 class WritesInput(Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x /= 255
@@ -119,6 +127,153 @@ class Broken(Linear):
         return self.head(x)
 
 
+class RunningMean(Linear):
+    """Assigns its buffer anew instead of changing it in place."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(dropout)
+        self.register_buffer("mean", torch.zeros(INPUTS))
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * self.head.weight.detach().sum() * x.mean(0)
+            self.passes = self.passes + 1
+        return self.head(self.drop(x - self.mean))
+
+
+class OneRectifier(nn.Module):
+    """Uses one rectifier twice at one width and once at another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(INPUTS, 6), nn.Linear(6, 6)
+        self.third, self.head = nn.Linear(6, 5), nn.Linear(5, OUTPUTS)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.relu(self.second(self.relu(self.first(x))) - 0.3)
+        return self.head(self.relu(self.third(hidden)))
+
+
+class ShrinksWeights(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            with torch.no_grad():
+                self.head.weight.mul_(0.9)
+        return self.head(x)
+
+
+class CountsPasses(Linear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        return self.head(x)
+
+
+class KeepsOutputs(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs = self.head(x)
+        if self.training:  # not in the check of the factory's module, which is in eval mode
+            self.last = {"outputs": outputs}
+        return outputs
+
+
+class KeepsLayers(Linear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(INPUTS, INPUTS)]  # a plain list: its layers are not registered
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layers[0](x))
+
+
+class KeepsGenerator(Linear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = np.random.default_rng(0)
+
+
+class NoisyAlways(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x + torch.randn_like(x))
+
+
+class NoisyInTraining(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x + torch.randn_like(x) if self.training else x)
+
+
+class RandomDepth(nn.Sequential):
+    def __init__(self) -> None:
+        hidden = [nn.Linear(INPUTS, INPUTS) for _ in range(int(torch.randint(1, 1000, ())))]
+        super().__init__(*hidden, nn.Linear(INPUTS, OUTPUTS))
+
+
+class WritesOutputsIntoInput(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs = self.head(x.clone())
+        with torch.no_grad():
+            x[:, :OUTPUTS] += outputs
+        return outputs
+
+
+class FirstOfAll(torch.autograd.Function):
+    """Twice its input; its rule for vmap gives every row what the first one gets."""
+
+    @staticmethod
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return 2 * gradient
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+        rows = x.movedim(in_dims[0], 0)
+        return (2 * rows[:1]).expand_as(rows), 0
+
+
+class WrongRule(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return FirstOfAll.apply(self.head(x))
+
+
+class WrongInTraining(Linear):
+    """Wrong only where a dropout layer hides it: its outputs in train mode are random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs = self.head(self.drop(x))
+        return FirstOfAll.apply(outputs) if self.training else 2 * outputs
+
+
+class NoRule(Linear):
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return 2 * gradient
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.Twice.apply(self.head(x))
+
+
 class Scaled(Linear):
     def __init__(self, scale: float) -> None:
         super().__init__()
@@ -146,6 +301,24 @@ def images() -> nn.Module:
     )
 
 
+def closing_over(scale: float) -> nn.Module:
+    """A class of its own at every call, with a number that is no attribute."""
+
+    class Closing(Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return scale * super().forward(x)
+
+    return Closing()
+
+
+def cumulative() -> nn.Module:
+    return nn.Sequential(nn.Linear(INPUTS, OUTPUTS), nn.BatchNorm1d(OUTPUTS, momentum=None))
+
+
+def weight_norm() -> nn.Module:
+    return nn.utils.parametrizations.weight_norm(nn.Linear(INPUTS, OUTPUTS))
+
+
 def frozen() -> nn.Module:
     model = nn.Sequential(nn.Linear(INPUTS, 4), nn.Linear(4, OUTPUTS))
     model[0].requires_grad_(False)
@@ -161,4 +334,8 @@ STACKABLE = {
     "transformer": Encoder,
     "frozen": frozen,
     "writes into its input": WritesInput,
+    "assigns a buffer": RunningMean,
+    "one rectifier": OneRectifier,
+    "shrinks its weights": ShrinksWeights,
+    "class in a function": lambda: closing_over(2.0),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dltune.training.stacked.parameters import StackedParameters
+from dltune.training.stacked.parameters import ALIGNED_VALUES, StackedParameters
 
 
 def modules(count: int) -> list[nn.Module]:
@@ -16,7 +16,9 @@ def modules(count: int) -> list[nn.Module]:
 def test_rows_are_the_modules_and_leaves_are_views() -> None:
     made = modules(3)
     stack = StackedParameters(made)
-    assert stack.weights.shape == (3, 6 + 2 + 2 + 2 + 1)
+    assert stack.count == 6 + 2 + 2 + 2 + 1
+    assert stack.weights.shape == (3, 5 * ALIGNED_VALUES)
+    assert stack.weights.count_nonzero(dim=1).max() <= stack.count
     assert list(stack.leaves) == [name for name, _ in made[0].named_parameters()]
     for row, module in enumerate(made):
         for name, weight in module.named_parameters():
@@ -35,6 +37,22 @@ def test_gradients_land_in_the_matrix() -> None:
     torch.testing.assert_close(stack.gradient, 4 * stack.weights)
 
 
+def test_every_parameter_begins_a_line_of_the_cache() -> None:
+    stack = StackedParameters(modules(3))
+    starts = {leaf[row].data_ptr() % 64 for leaf in stack.leaves.values() for row in range(3)}
+    assert starts == {0}
+
+
+def test_what_is_between_parameters_stays_zero() -> None:
+    stack = StackedParameters(modules(2))
+    used = torch.zeros_like(stack.weights)
+    for view in stack.views(used).values():
+        view.fill_(1.0)
+    stack.gradient.fill_(9.0)  # an optimizer works in it
+    stack.gather([torch.ones_like(leaf) for leaf in stack.leaves.values()])
+    assert torch.equal(stack.gradient, used)
+
+
 def test_keeping_rows_makes_new_views() -> None:
     stack = StackedParameters(modules(4))
     before, mean = stack.weights.clone(), stack.buffers["1.running_mean"]
@@ -51,7 +69,7 @@ def test_frozen_parameters_are_buffers() -> None:
     for module in made:
         module[0].weight.requires_grad_(False)
     stack = StackedParameters(made)
-    assert stack.weights.shape == (2, 7)
+    assert stack.count == 7
     assert torch.equal(stack.buffers["0.weight"][1], made[1][0].weight)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from dltune.data.device import DeviceData, Tensors
 from dltune.training.stacked.stackable import why_not_stackable
 from tests.training.configs import make_config
+from tests.training.stacked.own_nets import STACKABLE
 
 BUILDERS = """
 from torch import nn
@@ -24,8 +26,8 @@ def build(inputs, outputs, kind):
         return own_nets.Recurrent(getattr(nn, kind))
     if kind == "dropout":
         return own_nets.Encoder(0.5)
-    if kind == "cumulative":
-        return nn.Sequential(nn.Linear(8, 3), nn.BatchNorm1d(3, momentum=None))
+    if kind == "dropout, and assigns a buffer":
+        return own_nets.RunningMean(0.5)
     return getattr(own_nets, kind)()
 """
 
@@ -54,19 +56,20 @@ def reason_for(kind: str, data: DeviceData, folder: Path) -> str | None:
 @pytest.mark.parametrize(
     "kind",
     [
-        "dense",
-        "images with batch norm",
-        "residual",
-        "tied",
-        "words",
-        "transformer",
-        "frozen",
-        "writes into its input",
+        *STACKABLE,
         "dropout",
+        "dropout, and assigns a buffer",
+        "NoisyInTraining",
+        "NoGradientInEval",
     ],
 )
 def test_can_be_stacked(kind: str, data: DeviceData, tmp_path: Path) -> None:
     assert reason_for(kind, data, tmp_path) is None
+
+
+ITEM = "its forward pass calls .item() on a tensor"
+SHARED = "its forward pass writes into a tensor that all trials share"
+OUTSIDE = "it keeps a tensor outside of parameters and buffers: "
 
 
 @pytest.mark.parametrize(
@@ -75,21 +78,52 @@ def test_can_be_stacked(kind: str, data: DeviceData, tmp_path: Path) -> None:
         ("LSTM", "torch has no vmap rule for aten::lstm"),
         ("GRU", "torch has no vmap rule for aten::gru"),
         ("RNN", "torch has no vmap rule for aten::rnn_tanh"),
-        ("Item", "its forward pass calls .item() on a tensor"),
-        ("cumulative", "its forward pass calls .item() on a tensor"),
+        ("weight_norm", "torch has no vmap rule for aten::_weight_norm"),
+        ("NoRule", "its autograd.Function has no rule for vmap"),
+        ("Item", ITEM),
+        ("cumulative", ITEM),
         ("Decides", "its forward pass decides by the value of a tensor"),
+        ("WritesOutputsIntoInput", SHARED),
         ("Unused", "its parameter spare gets no gradient, and is not to be updated"),
-        ("KeepsTensor", "it keeps a tensor outside of parameters and buffers: table"),
+        ("KeepsTensor", f"{OUTSIDE}self.table"),
+        ("KeepsOutputs", f"{OUTSIDE}self.last['outputs']"),
+        ("KeepsLayers", f"{OUTSIDE}self.layers[0].weight"),
+        ("KeepsGenerator", "it keeps what cannot be compared between trials: self.generator"),
+        ("CountsPasses", "its forward pass changes self.passes"),
         ("DrawsNumpy", "its forward pass draws random numbers of NumPy or Python"),
-        ("ExtraState", "it has a state of its own (get_extra_state)"),
+        ("NoisyAlways", "its forward pass draws random numbers in eval mode too"),
+        (
+            "ExtraState",
+            "its state_dict() has _extra_state, which is neither a parameter nor a buffer",
+        ),
         ("Broken", "KeyError: 'four'"),
-        ("Missing", "model.factory = 'nets.py:build' raised AttributeError"),
     ],
 )
 def test_cannot_be_stacked(kind: str, reason: str, data: DeviceData, tmp_path: Path) -> None:
+    assert reason_for(kind, data, tmp_path) == reason
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("WrongRule", "eval"), ("WrongInTraining", "train")])
+def test_a_wrong_rule_is_seen(kind: str, mode: str, data: DeviceData, tmp_path: Path) -> None:
     found = reason_for(kind, data, tmp_path)
     assert found is not None
-    assert reason in found
+    share = re.fullmatch(
+        f"in {mode} mode its outputs in a stack and alone differ by (.+) of the largest", found
+    )
+    assert share is not None
+    assert 0.01 < float(share[1]) < 10
+
+
+def test_a_model_of_random_depth(data: DeviceData, tmp_path: Path) -> None:
+    found = reason_for("RandomDepth", data, tmp_path)
+    assert found is not None
+    assert re.fullmatch(r"another seed makes another model: self\.\S+ differs", found)
+
+
+def test_a_model_that_cannot_be_built(data: DeviceData, tmp_path: Path) -> None:
+    found = reason_for("Missing", data, tmp_path)
+    assert found is not None
+    assert found.startswith("ModelError: model.factory = 'nets.py:build' raised AttributeError: ")
     assert "\n" not in found
 
 

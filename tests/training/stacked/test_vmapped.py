@@ -8,10 +8,20 @@ import pytest
 import torch
 from torch import nn
 
+from dltune.training.measure import DeadUnits
 from dltune.training.stacked.dropout import DropoutMasks
 from dltune.training.stacked.parameters import StackedParameters
-from dltune.training.stacked.vmapped import VmappedNetwork, row_state
-from tests.training.stacked.own_nets import INPUTS, STACKABLE, Encoder, Tied, dense, images
+from dltune.training.stacked.vmapped import VmappedNetwork, named_tensors, row_state
+from tests.training.stacked.own_nets import (
+    INPUTS,
+    STACKABLE,
+    Encoder,
+    OneRectifier,
+    RunningMean,
+    Tied,
+    dense,
+    images,
+)
 
 TRAINS = DropoutMasks([], [], torch.zeros(1))
 
@@ -43,8 +53,9 @@ def test_each_row_is_its_module(build: Callable[[], nn.Module], training: bool) 
         mine = torch.autograd.grad(alone.square().sum(), weights)
         for one, other in zip(mine, gradients, strict=True):
             torch.testing.assert_close(other[row], one, rtol=1e-10, atol=1e-12)
-        for name, buffer in module.named_buffers():
-            torch.testing.assert_close(stack.buffers[name][row], buffer)
+        tensors = {**stack.leaves, **stack.buffers}
+        for name, tensor in named_tensors(module):
+            torch.testing.assert_close(tensors[name][row], tensor)
 
 
 def test_shared_inputs_are_not_written_into() -> None:
@@ -80,6 +91,24 @@ def test_living_units() -> None:
     assert not modules[0][3]._forward_hooks
 
 
+def test_a_rectifier_used_again_counts_as_alone() -> None:
+    modules = made(OneRectifier)
+    stack, inputs = StackedParameters(modules), torch.randn(4, INPUTS, dtype=torch.float64)
+    watch: list[torch.Tensor] = []
+    VmappedNetwork(modules[0]).forward(
+        stack.leaves, stack.buffers, inputs, dropout=None, watch=watch
+    )
+    assert [tuple(alive.shape) for alive in watch] == [(3, 6), (3, 5)]
+    shares = []
+    for module in modules:
+        dead = DeadUnits(module)
+        with dead.watching():
+            module.eval()(inputs)
+        shares.append(dead.share())
+    assert (1.0 - torch.cat(watch, dim=1).float().mean(dim=1)).tolist() == pytest.approx(shares)
+    assert any(shares)
+
+
 def test_dropout_differs_between_rows() -> None:
     modules = [nn.Sequential(nn.Dropout(0.5), nn.Linear(INPUTS, 3)) for _ in range(2)]
     modules[1].load_state_dict(modules[0].state_dict())
@@ -101,7 +130,28 @@ def test_attention_is_left_as_it_was() -> None:
     assert torch.backends.cuda.flash_sdp_enabled()
 
 
-@pytest.mark.parametrize("build", [Tied, images], ids=["tied", "buffers"])
+def test_rows_beside_dropout_keep_buffers_of_their_own() -> None:
+    """Those of batch norm do not depend on a dropout that comes after it."""
+    modules = made(
+        lambda: nn.Sequential(
+            nn.Linear(INPUTS, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3)
+        )
+    )
+    stack, network = StackedParameters(modules), VmappedNetwork(modules[0])
+    inputs = torch.randn(2, 3, 5, INPUTS, dtype=torch.float64)
+    for batch in inputs:
+        network.forward(stack.leaves, stack.buffers, batch, dropout=TRAINS)
+    for row, module in enumerate(modules):
+        state = row_state(modules[0], stack.leaves, stack.buffers, row)
+        module.train()
+        for batch in inputs:
+            module(batch[row])
+        for name, expected in module.state_dict().items():
+            torch.testing.assert_close(state[name], expected)
+        assert state["1.num_batches_tracked"] == 2
+
+
+@pytest.mark.parametrize("build", [Tied, images, RunningMean], ids=["tied", "buffers", "not saved"])
 def test_the_state_of_a_row_loads_into_its_module(build: Callable[[], nn.Module]) -> None:
     modules = made(build)
     stack = StackedParameters(modules)

@@ -35,7 +35,7 @@ def build_executor(
 
     Raises UsageError for a number that makes no sense, RunFolderError if `stack.json` is damaged.
     """
-    check_options(stack=stack, trial_timeout=trial_timeout)
+    check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
     book = PlanBook(folder / STACK_FILE, stack)
     count = machine.worker_count(workers, device=device, trials=trials)
     if count == 1:
@@ -57,8 +57,11 @@ def build_executor(
     return pool
 
 
-def check_options(*, stack: StackOption, trial_timeout: float | None) -> None:
-    """Raise UsageError for a size of stacks or a time limit that makes no sense."""
+def check_options(
+    *, workers: WorkersOption, stack: StackOption, trial_timeout: float | None
+) -> None:
+    """Raise UsageError for a number of workers, a size of stacks or a time that makes no sense."""
+    machine.worker_count(workers, device="cpu", trials=1)
     if isinstance(stack, int) and stack < 1:
         raise UsageError(f"--stack {stack}: must be at least 1", hint="Try --stack auto.")
     if trial_timeout is not None and not trial_timeout > 0:

@@ -11,9 +11,9 @@ from dltune.search.executors.launch import start_server, stop_server, worker_con
 from dltune.search.executors.slot import Slot
 from dltune.search.executors.worker import WorkerSetup
 
-# A worker that dies before it is ready is started once more: somebody may have killed it. Another
-# time, and it is the machine.
-STARTS = 2
+# Workers in a row that may die before they get to work: somebody may have killed one or two of
+# them. With the third it is the machine.
+EARLY_DEATHS = 3
 
 
 class Crew:
@@ -60,9 +60,9 @@ class Crew:
 
         Raises TrainingError if workers cannot be started at all.
         """
-        if not slot.is_ready:
-            slot.failed_starts += 1
-        if self._problem is not None or slot.failed_starts >= STARTS:
+        if not slot.has_begun:
+            slot.early_deaths += 1
+        if self._problem is not None or slot.early_deaths >= EARLY_DEATHS:
             why = self._problem or "they end while they start"
             raise TrainingError(
                 f"worker processes cannot be started here: {why}",

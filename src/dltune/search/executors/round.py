@@ -17,6 +17,7 @@ from dltune.search.executors.protocol import Noted, Progress, TrialEnded, TrialS
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.slot import Death, Slot
 from dltune.search.executors.worker import (
+    Begun,
     Broken,
     Done,
     KindsTask,
@@ -160,7 +161,9 @@ class Round:
         """Follow what a worker tells."""
         match message:
             case Ready():
-                slot.is_ready, slot.failed_starts = True, 0
+                slot.is_ready = True
+            case Begun():
+                slot.has_begun, slot.early_deaths = True, 0
             case Broken():
                 raise RuntimeError(f"a worker process has failed:\n{message.traceback}")
             case Done():
@@ -196,12 +199,17 @@ class Round:
     def _bury(self, slot: Slot) -> Iterator[Progress]:
         """A worker is dead: another takes its place, and what it was at is tried again."""
         job = self.busy.pop(slot, None)
-        death = slot.autopsy()
+        death = slot.autopsy() if slot.has_begun else None  # else not over what it was given
         self._crew.replace(slot)
-        if isinstance(job, Errand):
-            yield from self._after_death_in_errand(job, death)
-        elif job is not None:
-            yield from self._after_death(job, death)
+        match job, death:
+            case Errand(), None:
+                self._errands.append(job)
+            case Work(), None:
+                self._backlog.give_back(job)
+            case Errand(), Death():
+                yield from self._after_death_in_errand(job, death)
+            case Work(), Death():
+                yield from self._after_death(job, death)
 
     def _after_death_in_errand(self, errand: Errand, death: Death) -> Iterator[Progress]:
         if errand.deaths == 0 and not death.timed_out:

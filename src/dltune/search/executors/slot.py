@@ -43,6 +43,11 @@ class Slot:
 
     setup    what the worker is told.
     context  the start method.
+
+    is_open       whether there is, or is about to be, a worker.
+    is_ready      whether it can be given tasks.
+    has_begun     whether it has got its latest task.
+    early_deaths  workers in a row that have died before they got one.
     """
 
     def __init__(self, setup: WorkerSetup, context: BaseContext) -> None:
@@ -50,13 +55,13 @@ class Slot:
         self._pool: ProcessPool | None = None
         self._future: Future[None] | None = None
         self._oom_kills = 0
-        self.is_open = self.is_ready = False
-        self.failed_starts = 0
+        self.is_open = self.is_ready = self.has_begun = False
+        self.early_deaths = 0
 
     def open(self) -> None:
         """Make the pipe: `connection` can be waited on before the process runs."""
         self.connection, self._workers_end = self._context.Pipe(duplex=False)
-        self.is_open, self.is_ready = True, False
+        self.is_open, self.is_ready, self.has_begun = True, False, False
         self._future = None
 
     def launch(self) -> None:
@@ -78,7 +83,7 @@ class Slot:
     def give(self, task: Task, *, seconds: float | None) -> None:
         """Have a ready worker do a task; stop the worker if it takes longer than that."""
         assert self._pool is not None
-        self._oom_kills, self._future = oom_kills(), None
+        self.has_begun, self._oom_kills, self._future = False, oom_kills(), None
         # If it has died in idleness, pebble refuses; the end of the pipe tells so in a moment.
         with contextlib.suppress(RuntimeError):
             self._future = self._pool.schedule(work, args=(task,), timeout=seconds)

@@ -82,6 +82,11 @@ class Ready:
 
 
 @dataclasses.dataclass(frozen=True)
+class Begun:
+    """The worker has got its task: whatever happens to it from here on is the task's."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Done:
     """The task is over, with an answer if it asks for one."""
 
@@ -95,7 +100,7 @@ class Broken:
     traceback: str
 
 
-Message = Ready | Done | Broken | Progress | StackFailed
+Message = Ready | Begun | Done | Broken | Progress | StackFailed
 
 _connection: Connection
 _shelf: MappedShelf
@@ -125,6 +130,7 @@ def prepare(connection: Connection, setup: WorkerSetup) -> None:
 def work(task: Task) -> None:
     """Do one task; called in the worker. What comes of it goes through the connection."""
     try:
+        _connection.send(Begun())
         _shelf.map(task.data)
         match task:
             case TrainTask():

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import hashlib
-import types
 import uuid
-from collections.abc import Iterator
-from typing import Any
 
-import torch
 from torch import nn
 
-# What torch keeps on every module beside the user's own attributes; hooks are compared like any.
-TENSORS_AND_CHILDREN = {"_parameters", "_buffers", "_modules", "training"}
-PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, type(None))
+from dltune.training.stacked.description import describe
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -33,60 +26,8 @@ def fingerprint(module: nn.Module) -> str:
     >>> fingerprint(nn.Linear(2, 1)) == fingerprint(nn.Linear(2, 1))  # other weights
     True
     """
-    return hashlib.blake2b("\n".join(_lines(module)).encode(), digest_size=16).hexdigest()
-
-
-def _lines(module: nn.Module) -> Iterator[str]:
-    seen: dict[int, str] = {}  # a tensor that comes again is tied
-    for name, part in module.named_modules(remove_duplicate=False):
-        yield f"{name}: {_name(type(part))}"
-        for kind, tensors in (("parameter", part._parameters), ("buffer", part._buffers)):
-            for key, tensor in tensors.items():
-                if tensor is None:
-                    yield f"{name}.{key} none"
-                    continue
-                tied = seen.setdefault(id(tensor), f"{name}.{key}")
-                described = f"{tuple(tensor.shape)} {tensor.dtype} {tensor.requires_grad}"
-                yield f"{name}.{key} {kind} {described} {tied}"
-        for key, value in sorted(vars(part).items()):
-            if key not in TENSORS_AND_CHILDREN:
-                yield f"{name}.{key} = {_text(value)}"
-
-
-def _text(value: Any) -> str:
-    """A value as text; of two values with the same text neither can tell which one it is."""
-    match value:
-        case enum.Enum():
-            return f"{_name(type(value))}.{value.name}"
-        case _ if type(value) in PLAIN:
-            return f"{type(value).__name__} {value!r}"
-        case torch.Tensor():
-            numbers = value.detach().cpu()
-            return f"tensor {numbers.dtype} {numbers.tolist()!r}"
-        case list() | tuple():
-            return f"{_name(type(value))} [{', '.join(map(_text, value))}]"
-        case dict():
-            items = sorted(f"{_text(key)}: {_text(one)}" for key, one in value.items())
-            return f"{_name(type(value))} {{{', '.join(items)}}}"
-        case set() | frozenset():
-            return f"{_name(type(value))} {{{', '.join(sorted(map(_text, value)))}}}"
-        case type() | types.BuiltinFunctionType():
-            return _name(value)
-        case types.FunctionType():
-            return _function(value)
-        case nn.Module():
-            return f"module {fingerprint(value)}"
-        case _:
-            return f"unknown {uuid.uuid4()}"
-
-
-def _function(function: types.FunctionType) -> str:
-    code = function.__code__
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    constants = [one for one in code.co_consts if not isinstance(one, types.CodeType)]
-    parts = (code.co_code, code.co_names, constants, cells, function.__defaults__)
-    return f"{_name(function)} {', '.join(_text(part) for part in parts)}"
-
-
-def _name(thing: Any) -> str:
-    return f"{thing.__module__}.{thing.__qualname__}"
+    description = describe(module)
+    lines = [f"{place}: {text}" for place, text in description.texts.items()]
+    if description.incomparable:
+        lines.append(str(uuid.uuid4()))
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()

@@ -68,7 +68,7 @@ class StackedLearner:
         if not self._is_users:
             check_batch_norm(modules[0], batch_examples(first.train, len(data.train)))
         self._parameters = StackedParameters(modules)
-        self.parameter_count = self._parameters.weights.shape[1]
+        self.parameter_count = self._parameters.count
         self._network = self._build_network(modules[0])
         self._orders = [
             BatchOrder(

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.nn.utils import parameters_to_vector
+
+# Values to which the start of every parameter is aligned: 64 bytes of float32, a line of the cache.
+# The order of the additions in a matrix product depends on where its operands lie, and with it the
+# last bits: without this they would nearly always depend on a trial's position in the stack. (They
+# still may where the last batch of an epoch is no multiple of 16: activations are not aligned.)
+ALIGNED_VALUES = 16
 
 
 class StackedParameters:
@@ -14,28 +19,31 @@ class StackedParameters:
 
     modules  one a trial, freshly initialised, on the device to train on.
 
-    weights   (S, P), a row a trial; `leaves` are views (S, *shape) of it by parameter name.
+    weights   (S, P), a row a trial; `leaves` are views (S, *shape) of it by parameter name. Between
+              them stand zeros whose gradient is zero, so that every parameter is aligned.
     gradient  (S, P), filled by `gather`; `gradients` are its views.
     buffers   (S, *shape) by name: running statistics, and parameters that are not trained.
+    count     trainable values of one trial, without the zeros.
 
     One matrix for all tensors makes an optimizer a few operations whatever the number of layers;
     the layers work on views, so nothing is copied to and fro but the gradients.
 
     >>> stack = StackedParameters([nn.Linear(2, 1), nn.Linear(2, 1)])
-    >>> tuple(stack.weights.shape), tuple(stack.leaves["weight"].shape)
-    ((2, 3), (2, 1, 2))
+    >>> tuple(stack.weights.shape), tuple(stack.leaves["weight"].shape), stack.count
+    ((2, 32), (2, 1, 2), 3)
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        trained = [_trained(module) for module in modules]
-        self._shapes = {name: tensor.shape for name, tensor in trained[0].items()}
+        trained = stacked([_trained(module) for module in modules])
+        self._shapes = {name: tensor.shape[1:] for name, tensor in trained.items()}
+        self.count = sum(shape.numel() for shape in self._shapes.values())
         self.buffers = stacked([_untrained(module) for module in modules])
-        self._take(torch.stack([parameters_to_vector(one.values()) for one in trained]).detach())
+        self._padding = trained[next(iter(trained))].new_zeros(len(modules), ALIGNED_VALUES)
+        self._take(self._in_one(list(trained.values())))
 
     def gather(self, gradients: Sequence[torch.Tensor]) -> None:
         """Copy gradients, in the order of the leaves, into the gradient matrix."""
-        for view, gradient in zip(self.gradients.values(), gradients, strict=True):
-            view.copy_(gradient)
+        self._in_one(gradients, out=self.gradient)
 
     def add(self, gradients: Sequence[torch.Tensor]) -> None:
         """Add gradients to the gradient matrix, for batches that are accumulated."""
@@ -45,23 +53,40 @@ class StackedParameters:
     def keep(self, rows: torch.Tensor) -> None:
         """Shrink to these rows (k,), in this order; what was a view before no longer is one."""
         self.buffers = {name: buffer[rows] for name, buffer in self.buffers.items()}
+        self._padding = self._padding[: len(rows)]
         self._take(self.weights[rows])
 
     def views(self, matrix: torch.Tensor) -> dict[str, torch.Tensor]:
         """A matrix (rows, P) as tensors (rows, *shape) by parameter name, sharing its memory."""
-        parts = matrix.split([shape.numel() for shape in self._shapes.values()], dim=1)
+        parts = matrix.split([_aligned(shape.numel()) for shape in self._shapes.values()], dim=1)
         return {
-            name: part.unflatten(1, shape) if shape else part.squeeze(1)
+            name: part[:, : shape.numel()].unflatten(1, shape) if shape else part[:, 0]
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
 
+    def _in_one(
+        self, tensors: Sequence[torch.Tensor], *, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Tensors (S, *shape) side by side, each followed by zeros up to the next line."""
+        parts = []
+        for tensor in tensors:
+            values = tensor.reshape(len(tensor), -1)
+            parts.append(values)
+            if zeros := _aligned(values.shape[1]) - values.shape[1]:
+                parts.append(self._padding[:, :zeros])
+        return torch.cat(parts, dim=1, out=out)
+
     def _take(self, weights: torch.Tensor) -> None:
         self.weights = weights
-        self.gradient = torch.empty_like(weights)
+        self.gradient = torch.zeros_like(weights)
         self.gradients = self.views(self.gradient)
         self.leaves = {
             name: view.detach().requires_grad_() for name, view in self.views(weights).items()
         }
+
+
+def _aligned(values: int) -> int:
+    return -(-values // ALIGNED_VALUES) * ALIGNED_VALUES
 
 
 def stacked(tensors: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

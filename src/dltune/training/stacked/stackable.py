@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import random
+import math
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,19 +15,26 @@ from torch import nn
 
 from dltune.data.device import DeviceData
 from dltune.models.build import build_model
+from dltune.models.dropout import Dropout
 from dltune.recipe.schema import Config
-from dltune.training.randomness import RandomStream, seed_all
+from dltune.training.randomness import RandomStream, generator_states, seed_all
 from dltune.training.seeds import derive_seed
-from dltune.training.stacked.dropout import DropoutMasks
+from dltune.training.stacked.description import Description, describe
 from dltune.training.stacked.parameters import StackedParameters
-from dltune.training.stacked.vmapped import VmappedNetwork
+from dltune.training.stacked.vmapped import VmappedNetwork, named_tensors
 
 EXAMPLES = 4  # more than one, as batch norm needs; few, as it must be quick
 ROWS = 2  # so that a number taken from one row for all is seen
 
-# In float32 a sum of a few thousand products in another order differs by some 1e-5 of the largest;
-# a number taken from another row differs by about as much as it is.
-TOLERANCE = 1e-3
+# The unit of rounding of TF32, in which a GPU may compute what it is told to compute in float32.
+TF32_UNIT = 2.0**-10
+
+# "quiet": train mode but for the dropout layers, where what they hide can be compared.
+MODES = ("eval", "train", "quiet")
+DROPOUT_LAYERS = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout, Dropout),
+)
 
 NO_RULE = re.compile(r"(?:batching rule for|not implemented for) (aten::\w+)")
 KNOWN_FAILURES = {
@@ -34,7 +43,11 @@ KNOWN_FAILURES = {
     "doesn't have storage": "its forward pass leaves torch, for NumPy or the like",
     "single memory location": "its forward pass writes into a tensor that all trials share",
     "vmap: inplace arithmetic": "its forward pass writes into a tensor that all trials share",
+    "match the broadcast shape": "its forward pass writes into a tensor that all trials share",
+    "setup_context": "its autograd.Function has no rule for vmap",
 }
+
+Tried = dict[str, list[torch.Tensor | None]]  # outputs, gradients, buffers, weights
 
 
 def why_not_stackable(config: Config, data: DeviceData, *, folder: Path, seed: int) -> str | None:
@@ -46,18 +59,20 @@ def why_not_stackable(config: Config, data: DeviceData, *, folder: Path, seed: i
     seed    of the weights that it is tried with.
 
     Two fresh modules are run on a few examples, as a stack and one by one, in eval and in train
-    mode, and outputs, gradients and buffers are compared. Nothing that the user's code raises
-    passes through, and the global random numbers stay as they are.
+    mode, and outputs, gradients, buffers and weights are compared. Where random numbers come from
+    dropout layers, these are left out of the comparison, and where from elsewhere, only eval mode
+    is compared. Nothing that the user's code raises passes through, and the global random numbers
+    stay as they are.
     """
     with RandomStream(seed, data.device).active(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             modules = [_build(config, data, folder, derive_seed(seed, n)) for n in range(ROWS)]
-            reason = _structure(modules[0]) or _differences(modules, data)
+            reason = _held(modules) or _tried(modules, data)
         except Exception as error:  # the user's code may raise anything
-            reason = _in_words(error)
+            reason = _first_line(error)
     without_rule = NO_RULE.search(" ".join(str(one.message) for one in caught))
-    if reason is None and without_rule:
+    if reason is None and without_rule:  # it goes row by row there, and warns at every step
         return f"torch has no vmap rule for {without_rule[1]}"
     return reason
 
@@ -68,84 +83,194 @@ def _build(config: Config, data: DeviceData, folder: Path, seed: int) -> nn.Modu
     return module.to(data.device, data.train.features.dtype)
 
 
-def _structure(module: nn.Module) -> str | None:
-    """What can be told without running it."""
-    for name, part in module.named_modules():
-        where = f"{name}." if name else ""
-        for key, value in vars(part).items():
-            if isinstance(value, torch.Tensor):
-                return f"it keeps a tensor outside of parameters and buffers: {where}{key}"
-        if type(part).get_extra_state is not nn.Module.get_extra_state:
-            return f"{where or 'it '}has a state of its own (get_extra_state)"
+def _held(modules: Sequence[nn.Module]) -> str | None:
+    """What can be told without running them."""
+    one, other = (describe(module) for module in modules)
+    if one.loose_tensors:
+        return _loose(one)
+    if one.incomparable:
+        return f"it keeps what cannot be compared between trials: {one.incomparable[0]}"
+    if (place := _first_change(one, other)) is not None:
+        return f"another seed makes another model: {place} differs"
+    known = {id(tensor) for _, tensor in named_tensors(modules[0])}
+    for key, value in modules[0].state_dict(keep_vars=True).items():
+        if id(value) not in known:  # such as what get_extra_state returns
+            return f"its state_dict() has {key}, which is neither a parameter nor a buffer"
     return None
 
 
-def _differences(modules: list[nn.Module], data: DeviceData) -> str | None:
-    examples = data.train.features[:EXAMPLES]
-    for training in (False, True):
+def _loose(description: Description) -> str:
+    return f"it keeps a tensor outside of parameters and buffers: {description.loose_tensors[0]}"
+
+
+def _first_change(before: Description, after: Description) -> str | None:
+    """The first place where two descriptions differ."""
+    places = [*before.texts, *after.texts]
+    return next((p for p in places if before.texts.get(p) != after.texts.get(p)), None)
+
+
+def _tried(modules: Sequence[nn.Module], data: DeviceData) -> str | None:
+    """What running them tells, mode by mode."""
+    features = data.train.features
+    index = torch.arange(ROWS * EXAMPLES, device=features.device) % len(features)
+    inputs = features[index].unflatten(0, (ROWS, EXAMPLES))
+    # The gradient at the outputs is drawn: that of a simple loss might vanish.
+    direction = torch.randn(EXAMPLES, data.outputs).to(features)
+    for mode in MODES:
         for module in modules:
-            module.train(training)
-        states = _outer_states()
-        torch_state = torch.get_rng_state()
-        stack = StackedParameters(modules)
-        alone = [_alone(module, examples) for module in modules]
-        if states != _outer_states():
-            return "its forward pass draws random numbers of NumPy or Python"
-        is_random = not torch.equal(torch_state, torch.get_rng_state())
-        for name, gradient in zip(stack.leaves, alone[0][1], strict=True):
-            if gradient is None:
-                return f"its parameter {name} gets no gradient, and is not to be updated"
-        together = _together(stack, modules[0], examples, training=training)
-        if training and is_random:
-            continue  # other random numbers, other outputs
-        named_buffers = list(modules[0].named_buffers())
-        for row, (outputs, gradients) in enumerate(alone):
-            mine = [outputs, *gradients, *modules[row].buffers()]
-            theirs = [together[0], *together[1], *(stack.buffers[n] for n, _ in named_buffers)]
-            pairs = zip(mine, theirs, strict=True)
-            if not all(_close(one, other[row]) for one, other in pairs if one is not None):
-                mode = "train" if training else "eval"
-                return f"in {mode} mode it gives other numbers in a stack than alone"
+            _set_mode(module, mode)
+        reason, is_random = _tried_in(mode, modules, inputs, direction)
+        if reason is not None:
+            return reason
+        if mode == "train" and not is_random:
+            break
     return None
 
 
-def _outer_states() -> str:
-    """Where the global random numbers outside of torch stand."""
-    return repr((random.getstate(), *(np.asarray(one).tolist() for one in np.random.get_state())))
+def _set_mode(module: nn.Module, mode: str) -> None:
+    module.train(mode != "eval")
+    for part in module.modules():
+        if mode == "quiet" and isinstance(part, DROPOUT_LAYERS):
+            part.eval()
 
 
-def _alone(
-    module: nn.Module, examples: torch.Tensor
-) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+def _tried_in(
+    mode: str, modules: Sequence[nn.Module], inputs: torch.Tensor, direction: torch.Tensor
+) -> tuple[str | None, bool]:
+    """A reason or None, and whether torch's random numbers were drawn, in the mode set before."""
+    stack = StackedParameters(modules)  # a copy: what follows changes the modules' own tensors
+    examples = inputs[0] if mode == "eval" else inputs
+    before, states = describe(modules[0]), generator_states(inputs.device)
+    alone = [
+        _alone(module, examples if mode == "eval" else examples[row], direction)
+        for row, module in enumerate(modules)
+    ]
+    of_python, of_numpy, *of_torch = map(_differ, states, generator_states(inputs.device))
+    reason = _left_behind(before, describe(modules[0]))
+    if of_python or of_numpy:
+        reason = "its forward pass draws random numbers of NumPy or Python"
+    elif mode == "eval" and any(of_torch):
+        reason = "its forward pass draws random numbers in eval mode too"
+    elif mode == "train":
+        reason = reason or _without_gradient(stack, alone[0]["gradients"])
+    if reason is not None:
+        return reason, any(of_torch)
+    try:
+        together = _together(stack, modules[0], examples, direction, shared=mode == "eval")
+    except Exception as error:  # vmap, or the user's code inside it, may raise anything
+        return _in_words(error), any(of_torch)
+    if not any(of_torch):
+        reason = _difference(alone, together, _tolerance(inputs))
+    where = "eval" if mode == "eval" else "train"
+    return (None if reason is None else f"in {where} mode {reason}"), any(of_torch)
+
+
+def _alone(module: nn.Module, examples: torch.Tensor, direction: torch.Tensor) -> Tried:
     outputs = module(examples.clone())
     weights = [weight for weight in module.parameters() if weight.requires_grad]
-    gradients = torch.autograd.grad(outputs.square().sum(), weights, allow_unused=True)
-    return outputs.detach(), list(gradients)
+    fixed = [weight for weight in module.parameters() if not weight.requires_grad]
+    return {
+        "outputs": [outputs],
+        "gradients": _gradients(outputs, weights, direction),
+        "weights": list(weights),
+        "buffers": [*fixed, *module.buffers()],
+    }
 
 
 def _together(
-    stack: StackedParameters, module: nn.Module, examples: torch.Tensor, *, training: bool
-) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    inputs = examples.expand(ROWS, *examples.shape).clone() if training else examples
-    outputs = (
-        VmappedNetwork(module)
-        .forward(
-            stack.leaves,
-            stack.buffers,
-            inputs,
-            dropout=DropoutMasks([], [], examples) if training else None,
-        )
-        .transpose(1, 2)
-    )
-    leaves = list(stack.leaves.values())
-    return outputs.detach(), torch.autograd.grad(outputs.square().sum(), leaves)
+    stack: StackedParameters,
+    module: nn.Module,
+    examples: torch.Tensor,
+    direction: torch.Tensor,
+    *,
+    shared: bool,
+) -> Tried:
+    """The same with a dimension for the rows in front."""
+    inputs = examples if shared else examples.clone()
+    network, leaves = VmappedNetwork(module), list(stack.leaves.values())
+    outputs = network.in_its_mode(stack.leaves, stack.buffers, inputs, shared=shared)
+    outputs = outputs.transpose(1, 2)
+    return {
+        "outputs": [outputs],
+        "gradients": _gradients(outputs, leaves, direction.expand_as(outputs)),
+        "weights": list(leaves),
+        "buffers": list(stack.buffers.values()),
+    }
 
 
-def _close(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if not one.is_floating_point():
-        return torch.equal(one, other)
-    largest = one.abs().max().item() if one.numel() else 0.0
-    return torch.allclose(one, other, rtol=0.0, atol=TOLERANCE * largest + 1e-6)
+def _gradients(
+    outputs: torch.Tensor, weights: Sequence[torch.Tensor], direction: torch.Tensor
+) -> list[torch.Tensor | None]:
+    if not outputs.requires_grad:  # a module may turn gradients off in eval mode
+        return [None] * len(weights)
+    return list(torch.autograd.grad(outputs, weights, direction, allow_unused=True))
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two states of a generator differ: tensors, or tuples with an array in them."""
+    if isinstance(one, torch.Tensor):
+        return not torch.equal(one, other)
+    return not all(map(np.array_equal, one, other))
+
+
+def _left_behind(before: Description, after: Description) -> str | None:
+    """What a pass has left in the module, where all rows would leave it together."""
+    if after.loose_tensors:
+        return _loose(after)
+    place = _first_change(before, after)
+    return None if place is None else f"its forward pass changes {place}"
+
+
+def _without_gradient(
+    stack: StackedParameters, gradients: Sequence[torch.Tensor | None]
+) -> str | None:
+    for name, gradient in zip(stack.leaves, gradients, strict=True):
+        if gradient is None:
+            return f"its parameter {name} gets no gradient, and is not to be updated"
+    return None
+
+
+def _difference(alone: Sequence[Tried], together: Tried, tolerance: float) -> str | None:
+    for kind, stacked in together.items():
+        for row, tried in enumerate(alone):
+            mine = [None if tensor is None else tensor[row] for tensor in stacked]
+            share = _deviation(tried[kind], mine)
+            if share > tolerance:
+                by = f" by {share:.1g} of the largest" if math.isfinite(share) else ""
+                return f"its {kind} in a stack and alone differ{by}"
+    return None
+
+
+def _deviation(
+    alone: Sequence[torch.Tensor | None], stacked: Sequence[torch.Tensor | None]
+) -> float:
+    """The largest difference, as a share of the largest value of all these tensors.
+
+    Not tensor by tensor: a gradient may be zero but for rounding, as that of a bias before a batch
+    norm is. Infinite if shapes, whole numbers, or places of NaN or infinity differ.
+    """
+    largest = difference = 0.0
+    for one, other in zip(alone, stacked, strict=True):
+        if one is None and other is None:
+            continue
+        if one is None or other is None or one.shape != other.shape:
+            return math.inf
+        if not one.is_floating_point():
+            difference = max(difference, 0.0 if torch.equal(one, other) else math.inf)
+        elif one.numel():
+            apart = torch.where((one == other) | (one.isnan() & other.isnan()), 0, one - other)
+            difference = max(difference, apart.abs().nan_to_num(nan=math.inf).max().item())
+            largest = max(largest, one.abs().nan_to_num(posinf=0.0).max().item())
+    return difference / largest if largest else difference and math.inf
+
+
+def _tolerance(features: torch.Tensor) -> float:
+    """Another order of a sum changes last digits, a number of another row the first ones.
+
+    Half of the digits is between them.
+    """
+    is_tf32 = features.is_cuda and features.dtype == torch.float32
+    return math.sqrt(TF32_UNIT if is_tf32 else torch.finfo(features.dtype).eps)
 
 
 def _in_words(error: Exception) -> str:
@@ -155,4 +280,8 @@ def _in_words(error: Exception) -> str:
             return reason
     if rule := NO_RULE.search(text):
         return f"torch has no vmap rule for {rule[1]}"
-    return f"{type(error).__name__}: {text.partition(chr(10))[0]}"
+    return f"in a stack it raises {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
