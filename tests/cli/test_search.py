@@ -148,6 +148,26 @@ def test_how_it_is_trained_is_said_to_those_who_ask(dltune, folder: Path) -> Non
     assert said not in quiet.err
 
 
+def test_the_process_of_the_command_loads_no_torch(folder: Path) -> None:
+    program = (
+        "import sys\nfrom dltune.cli.main import main\n"
+        "if __name__ == '__main__':\n"
+        "    words = '--trials 4 --workers 2 --stack 2'.split()\n"
+        "    code = main(['search', 'tiny.toml', *words])\n"
+        "    large = ('torch', 'sklearn', 'scipy', 'pandas', 'pyarrow')\n"
+        "    print('code', code, [name for name in large if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "code 0 []"
+
+
 def test_how_it_is_trained_may_change_with_a_resume(dltune, folder: Path) -> None:
     dltune("search", "tiny.toml", "--trials", "3", "--name", "x", "--workers", "2", "--stack", "2")
     done = dltune(

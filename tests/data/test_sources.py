@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,6 +120,29 @@ def test_digits_are_images(load):
     assert dataset.feature_names == ()
     images = {image.astype(np.float32).tobytes() for image in sklearn.datasets.load_digits().images}
     assert {image.tobytes() for image in dataset.dev.features} <= images
+
+
+def test_digits_are_the_same_where_their_file_is_not_found(load, monkeypatch):
+    from_file = load(source="sklearn:digits")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    loaded = load(source="sklearn:digits")
+    np.testing.assert_array_equal(loaded.train.features, from_file.train.features)
+    np.testing.assert_array_equal(loaded.train.targets, from_file.train.targets)
+    assert loaded.train.features.dtype == from_file.train.features.dtype
+
+
+def test_digits_and_a_split_need_none_of_the_large_libraries():
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom dltune.data.load import load_data\n"
+        "from dltune.recipe.schema import DataConfig\n"
+        "load_data(DataConfig(source='sklearn:digits'), folder=Path())\n"
+        "large = ('torch', 'sklearn', 'scipy', 'pandas', 'pyarrow')\n"
+        "print([name for name in large if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(("name", "outputs"), [("diabetes", 1), ("linnerud", 3)])

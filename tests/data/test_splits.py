@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
@@ -67,11 +67,31 @@ def test_without_stratification_the_shares_are_left_to_chance(load):
     assert dataset.notes[1] == "iris: 150 examples; train 90, dev 30, test 30 (seed 0)"
 
 
-def test_the_test_set_is_scikit_learns():
-    labels = np.arange(100) % 3
-    rows, _ = split(labels, seed=7)
-    _, expected = train_test_split(np.arange(100), test_size=20, random_state=7, stratify=labels)
-    assert rows["test"].tolist() == expected.tolist()
+@settings(max_examples=200, deadline=None)
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=20, max_size=120),
+    share=st.floats(0.0, 1.0),
+    stratify=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_rows_are_scikit_learns(labels, share, stratify, seed):
+    """Studies have been started on them, and others compare on them."""
+    codes = np.array(labels)
+    members = np.bincount(codes)
+    present = np.count_nonzero(members)
+    assume(members[members > 0].min() >= 2)
+    smallest, largest = (present, len(codes) - present) if stratify else (1, len(codes) - 1)
+    count = smallest + round(share * (largest - smallest))
+    config = SplitConfig(dev=count / len(codes), test=0.0, stratify=stratify)
+    rows, _ = split(codes, split=config, seed=seed)
+    train, dev = train_test_split(
+        np.arange(len(codes)),
+        test_size=count,
+        random_state=seed,
+        stratify=codes if stratify else None,
+    )
+    assert rows["train"].tolist() == train.tolist()
+    assert rows["dev"].tolist() == dev.tolist()
 
 
 def test_the_same_split_twice_and_another_for_another_seed(load, table):

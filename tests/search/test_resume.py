@@ -10,6 +10,7 @@ from dltune.errors import DltuneError, RunFolderError, UsageError
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.search.run import load_run
+from dltune.search.study import run_study
 from tests.search.recipes import looped_study, small
 
 
@@ -82,6 +83,26 @@ class TestMistakes:
             "--strategy random has no end of its own, and no --trials is given\n"
             "Say how many: --trials 32."
         )
+        assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize(
+        ("how", "said"),
+        [
+            ({"workers": 0}, "--workers 0: must be at least 1\nTry --workers auto."),
+            ({"stack": 0}, "--stack 0: must be at least 1\nTry --stack auto."),
+            (
+                {"trial_timeout": 0.0},
+                "--trial-timeout 0: must be more than 0 seconds\nTry --trial-timeout 600.",
+            ),
+        ],
+        ids=lambda how: "" if isinstance(how, str) else next(iter(how)),
+    )
+    def test_ways_of_training_that_there_are_not(
+        self, tmp_path: Path, how: dict[str, object], said: str
+    ) -> None:
+        with pytest.raises(UsageError) as refused:
+            run_study(small(), path=tmp_path / "new", trials=3, **how)  # type: ignore[arg-type]
+        assert str(refused.value) == said
         assert not (tmp_path / "new").exists()
 
     def test_no_trials(self, tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ class RunFolder:
             metric = f"{self.meta.metric} {self.best.objective!r}"
             title = f"# Trial {self.best.number} of {self.path.name}: {metric}\n"
             fixed = recipe_text_with(self.recipe, self.best.values)
-            # With the trial's own seed: `dltune train best.toml` gives the same numbers again.
+            # With the trial's own seed: `dltune train best.toml` trains this very trial again.
             seed = f"train.seed={self.best.seed}"
             text = parse_recipe(fixed, folder=self.path, overrides=[seed]).text
             replace_file(self.path / BEST_RECIPE, title + text)

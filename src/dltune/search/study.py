@@ -66,8 +66,6 @@ def run_study(
     on_event  called with every event, in this thread; Ctrl-C is held back while it runs.
 
     `workers`, `stack` and `trial_timeout` say how to train and not what: a resume may have others.
-    With workers, the program that calls this must be importable without calling it again (`if
-    __name__ == "__main__"`), since they import it where processes cannot be forked.
 
     Ctrl-C is an ending, not an exception, once the first event has come.
 
@@ -77,7 +75,7 @@ def run_study(
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     _check_trials(trials)
-    check_options(stack=stack, trial_timeout=trial_timeout)
+    check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
     if resume:
         folder, searcher = _reopen(recipe, path, strategy, trials, seed, given)
         shelf = DataShelf(path, dataset)

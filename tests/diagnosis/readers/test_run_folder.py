@@ -94,6 +94,17 @@ def test_what_the_search_writes_is_read_back(tmp_path: Path) -> None:
     assert run.best() == first
 
 
+def test_a_search_that_runs_has_gaps_and_another_order(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", row_of(7), row_of(2), row_of(4, objective=0.2))
+    run = read_run(str(folder), runs_dir=tmp_path)
+    assert [row.number for row in run.trials] == [2, 4, 7]
+    assert run.best().number == 2  # the first of equals is the lowest number
+    with pytest.raises(RunFolderError) as refusal:
+        run.trial(3)
+    assert refusal.value.found == f"{folder} has no trial 3: its 3 trials are numbered 2 to 7"
+    assert refusal.value.hint == "Type --trial 2, or --all."
+
+
 def test_best_is_the_smallest_objective_of_the_complete(tmp_path: Path) -> None:
     rows = [
         row_of(0, objective=0.3),

@@ -49,6 +49,7 @@ class TrialRow:
 class Run:
     """A run folder as read.
 
+    trials         in order of number; while their search runs, numbers may be missing.
     target_error   of the recipe; None if the recipe has none.
     task           classification or regression; None if neither the recipe nor the errors tell.
     task_inferred  how the task was told where the recipe does not name it; else empty.
@@ -176,7 +177,8 @@ def _read_trials(file: Path) -> tuple[TrialRow, ...]:
         raise RunFolderError(
             f"{file} has no trials yet", hint="Wait until the first trial has ended."
         )
-    return tuple(rows)
+    # While a search runs, they stand in the order in which they ended.
+    return tuple(sorted(rows, key=lambda row: row.number))
 
 
 def _check_header(file: Path, header: list[str]) -> None:

@@ -129,13 +129,15 @@ class Evolution:
 
         Raises ValueError if an earlier trial was asked for and not told.
         """
-        earlier = generation * self._population
-        missing = [number for number in range(earlier) if number not in self._told]
-        if missing:
+        # The parents of a generation before it stand for all trials up to that one.
+        known, pool = (self._generation, self._pool) if generation > self._generation else (0, [])
+        numbers = range(known * self._population, generation * self._population)
+        missing = next((number for number in numbers if number not in self._told), None)
+        if missing is not None:
             raise ValueError(
-                f"generation {generation} breeds from results: trial {missing[0]} is not told"
+                f"generation {generation} breeds from results: trial {missing} is not told"
             )
-        ranked = sorted((self._told[number] for number in range(earlier)), key=rank_key)
+        ranked = sorted([*pool, *(self._told[number] for number in numbers)], key=rank_key)
         return [one for one in ranked[: self._parents] if not rank_key(one)[0]]
 
     def _remember(self, number: int, values: Mapping[str, Any]) -> None:
