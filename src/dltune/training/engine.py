@@ -28,10 +28,12 @@ class Stop:
 class Final:
     """A trial's last measurements, with its best weights.
 
+    train            on up to `learner.MEASURED_TRAIN_EXAMPLES` examples.
     test, train_dev  None where the data have no such split.
     weights          the state dict of the best epoch, on the CPU.
     """
 
+    train: Measured
     test: Measured | None
     train_dev: Measured | None
     weights: dict[str, torch.Tensor]

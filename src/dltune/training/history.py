@@ -48,7 +48,7 @@ class EpochRecord:
     trial, epoch                 number of the trial; epoch from 1.
     lr                           learning rate of the epoch's last update.
     train_loss, train_error      after the epoch, in eval mode (no dropout, running statistics),
-                                 without penalties.
+                                 without penalties; on as many examples as dev has, at least 500.
     dev_loss, dev_error          the same on the dev split. Error: share misclassified, or 1 - R^2.
     grad_norm                    2-norm of the gradient of the epoch's last update, before clipping.
     update_ratio                 ||change of the weights|| / ||weights|| of that update.
@@ -79,7 +79,8 @@ class TrialResult:
     objective   the metric that is minimised, at the best epoch; None for a trial that diverged or
                 failed.
     best_epoch  the epoch with the smallest objective, from 1; the errors, losses and weights are
-                of that epoch.
+                of that epoch. Train loss and error are measured on up to 20,000 examples, where a
+                record of the epoch has a part of them.
     epochs      epochs that were run.
     parameters  number of trainable values in the model.
     values      the values of the searched ranges by name.

@@ -66,6 +66,7 @@ class LoopedEngine:
         learner.load(weights)
         data = learner.data
         return Final(
+            train=learner.measure_final_train(),
             test=None if data.test is None else learner.measure(data.test),
             train_dev=None if data.train_dev is None else learner.measure(data.train_dev),
             weights={

@@ -11,6 +11,7 @@ import torch
 from dltune.data.device import DeviceData
 from dltune.training.engine import Final, Stop
 from dltune.training.history import EpochRecord, Trial
+from dltune.training.learner import MEASURED_TRAIN_EXAMPLES, train_sample
 from dltune.training.stacked.learner import StackedLearner
 
 
@@ -83,6 +84,8 @@ class StackedEngine:
         weights = torch.stack([weights for weights, _ in best])
         buffers = {name: torch.stack([mine[name] for _, mine in best]) for name in best[0][1]}
         with learner.running():
+            split = train_sample(data, MEASURED_TRAIN_EXAMPLES)
+            train = learner.measure_with(weights, buffers, split, trials).figures
             test, train_dev = (
                 [None] * len(trials)
                 if split is None
@@ -91,7 +94,9 @@ class StackedEngine:
             )
         states = learner.states(weights, buffers)
         return {
-            number: Final(test=test[row], train_dev=train_dev[row], weights=states[row])
+            number: Final(
+                train=train[row], test=test[row], train_dev=train_dev[row], weights=states[row]
+            )
             for row, number in enumerate(trials)
         }
 

@@ -16,7 +16,12 @@ from dltune.models.dropout import dropout_layers
 from dltune.recipe.schema import FactoryConfig
 from dltune.training.batches import BatchOrder, batch_examples, update_slices
 from dltune.training.history import Trial
-from dltune.training.learner import check_batch_norm, dropout_seeds, train_sample
+from dltune.training.learner import (
+    CURVE_TRAIN_EXAMPLES,
+    check_batch_norm,
+    dropout_seeds,
+    train_sample,
+)
 from dltune.training.precision import arithmetic
 from dltune.training.randomness import RandomStream, seed_all
 from dltune.training.seeds import derive_seed
@@ -80,7 +85,7 @@ class StackedLearner:
             for trial in self.trials
         ]
         self._updates = update_slices(first.train, len(data.train))
-        self._measured_train = train_sample(self.data)
+        self._measured_train = train_sample(self.data, CURVE_TRAIN_EXAMPLES)
         self._masks = self._build_masks(modules)
         self._optimizer = StackedOptimizer(
             [trial.config.optim for trial in self.trials], self._parameters.weights
