@@ -48,7 +48,7 @@ class EpochRecord:
     trial, epoch                 number of the trial; epoch from 1.
     lr                           learning rate of the epoch's last update.
     train_loss, train_error      after the epoch, in eval mode (no dropout, running statistics),
-                                 without penalties; on as many examples as dev has, at least 500.
+                                 without penalties; on as many examples as dev has, at least 256.
     dev_loss, dev_error          the same on the dev split. Error: share misclassified, or 1 - R^2.
     grad_norm                    2-norm of the gradient of the epoch's last update, before clipping.
     update_ratio                 ||change of the weights|| / ||weights|| of that update.

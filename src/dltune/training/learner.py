@@ -41,7 +41,7 @@ MEASURED_TRAIN_EXAMPLES = 20_000
 
 # After every epoch as many as dev has will do, as the curves of both are then as smooth; and so
 # many where dev is smaller. All of them would take as long as half of the updates of a small model.
-CURVE_TRAIN_EXAMPLES = 500
+CURVE_TRAIN_EXAMPLES = 256
 
 
 # Up to here one vector for all parameters saves more calls than its copy of the gradients costs:

@@ -34,7 +34,7 @@ WORTHWHILE = 0.97
 TIMED_UPDATES = 3  # the fastest counts: noise only ever adds
 
 # Probing stops when it has taken this share of what the training will take by its own estimate.
-PROBE_SHARE = 0.05
+PROBE_SHARE = 0.08
 
 # Weights, gradients, two moments, their temporaries and the best weights so far.
 COPIES_OF_WEIGHTS = 8

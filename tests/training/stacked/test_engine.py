@@ -13,6 +13,7 @@ import torch
 from scipy.stats import spearmanr
 
 from dltune.data.device import DeviceData, Tensors
+from dltune.models.activations import ACTIVATIONS
 from dltune.training.engine import Stop
 from dltune.training.history import Trial, TrialState
 from dltune.training.loop import CohortEpoch, TrialOutcome, train_cohort
@@ -131,7 +132,7 @@ def test_every_optimizer_and_schedule_as_alone(
     assert len({outcome.result.dev_loss for outcome in looped}) == len(trials)
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", "relu", "leaky-relu", "prelu", "elu", "silu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_as_alone(activation: str, few_digits: DeviceData) -> None:
     train = {"epochs": 2, "batch_size": 32, "precision": "float64"}
     models = [
