@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class Learner:
             seed_dropout(model, dropout_seeds(seed, len(dropout_layers(model))))
         self.model: nn.Module = model.to(data.device, data.train.features.dtype)
         # Compiled or not, the weights are the module's.
-        self._forward = torch.compile(self.model) if config.train.compile else self.model
+        self._forward = _compiled(self.model) if config.train.compile else self.model
         self.parameters = [w for w in self.model.parameters() if w.requires_grad]
         self._penalized = penalized_weights(self.model)
         self._loss = build_loss(config, task=data.task)
@@ -232,6 +232,13 @@ class Learner:
             ratio = nn.utils.get_total_norm(changes) / nn.utils.get_total_norm(before)
         norm_value, ratio_value = torch.stack([grad_norm, ratio]).tolist()
         return norm_value, ratio_value
+
+
+def _compiled(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    for layer in dropout_layers(model):
+        if layer.bits is not None:  # NumPy's numbers are nothing that the compiler may trace
+            layer.bits.draw = torch.compiler.disable(layer.bits.draw)  # type: ignore[method-assign]
+    return torch.compile(model)
 
 
 def check_batch_norm(model: nn.Module, batch: int) -> None:

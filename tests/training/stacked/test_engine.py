@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,23 @@ def test_bfloat16_is_coarser_and_learns(digits: DeviceData) -> None:
     assert coarse.result.dev_error < 0.2
     assert alone.result.dev_loss == pytest.approx(coarse.result.dev_loss, rel=0.05)
     assert next(iter(coarse.weights.values())).dtype == torch.float32
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("default")  # the compiler's own
+@pytest.mark.parametrize("stacked", [False, True])
+def test_compiled_as_written(stacked: bool, few_digits: DeviceData) -> None:
+    """Dropout included, whose numbers the compiler must not trace."""
+    model = {"hidden": [8], "dropout": 0.3}
+    plain, compiled = (
+        outcomes_of(
+            trials_of([{"model": model, "train": {"epochs": 2, "compile": compiles}}] * 2),
+            few_digits,
+            stacked=stacked,
+        )
+        for compiles in (False, True)
+    )
+    assert_alike(plain, compiled, relative=1e-4)
 
 
 @pytest.mark.cuda

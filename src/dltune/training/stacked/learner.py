@@ -93,6 +93,8 @@ class StackedLearner:
         self._rates = Rates(self.trials, updates_per_epoch=len(self._updates))
         self._forward = self._network.forward
         if first.train.compile:
+            # NumPy's numbers are nothing that the compiler may trace.
+            self._masks.mask = torch.compiler.disable(self._masks.mask)  # type: ignore[method-assign]
             self._forward = torch.compile(self._forward)
         self._epochs = 0
         self._take_rows()
