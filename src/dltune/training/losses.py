@@ -68,6 +68,33 @@ def build_loss(config: Config, *, task: str, smoothing: bool = True) -> Loss:
     return losses[name]
 
 
+def constant_loss(loss: Loss, targets: torch.Tensor, *, task: str, outputs: int) -> float:
+    """What a model that knows nothing of its inputs can come to on these targets.
+
+    loss     mean over a batch, see `build_loss`.
+    targets  (n,) classes, or (n, targets).
+    outputs  classes or targets.
+
+    The constant is the logarithm of the classes' shares (of the smoothed labels, where they are),
+    which is the best one for a cross-entropy, or the mean of the targets, the best one for mse.
+
+    >>> round(constant_loss(F.cross_entropy, torch.tensor([0, 1, 1, 0]), task="classification",
+    ...                     outputs=2), 4)  # ln 2
+    0.6931
+    """
+    if task == "classification":
+        # The gradient at equal logits is 1 / classes less the share, label smoothing included.
+        logits = torch.zeros(outputs, device=targets.device, requires_grad=True)
+        with torch.enable_grad():
+            equal = loss(logits.expand(len(targets), -1), targets)
+            (gradient,) = torch.autograd.grad(equal, logits)
+        # A class may be missing.
+        constant = (1.0 / outputs - gradient).clamp(min=0.0).log().clamp(min=-100.0)
+    else:
+        constant = targets.mean(dim=0)
+    return loss(constant.expand(len(targets), -1), targets).item()
+
+
 def error_of(outputs: torch.Tensor, targets: torch.Tensor, *, task: str) -> torch.Tensor:
     """The error of a whole split, a scalar tensor: 0 is perfect.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from torch import nn
 
@@ -81,3 +84,26 @@ def test_a_parameter_without_dimensions() -> None:
 
     stack = StackedParameters([Scale(), Scale(), Scale()])
     assert stack.leaves["scale"].tolist() == [2.0, 2.0, 2.0]
+
+
+def test_the_largest_values_of_every_row() -> None:
+    """Of weights and gradients, without their signs; not of buffers."""
+    made = modules(3)
+    stack = StackedParameters(made)
+    stack.buffers["1.running_mean"].fill_(1e9)
+    stack.weights.zero_()
+    stack.leaves["0.weight"].data[0, 1, 2] = -7.0
+    stack.leaves["2.weight"].data[2, 0] = 3e38  # whose square is more than float32 holds
+    stack.gradients["0.bias"][1, 0] = -0.5
+    assert stack.largest().tolist() == [[7.0, 0.0, pytest.approx(3e38)], [0.0, 0.5, 0.0]]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("matrix", [0, 1])
+def test_one_broken_value_is_seen_in_its_row_alone(matrix: int, value: float) -> None:
+    stack = StackedParameters(modules(3))
+    views = (stack.leaves, stack.gradients)[matrix]
+    views["0.weight"].data[1, 0, 1] = value
+    finite = stack.largest().isfinite().tolist()
+    assert finite[matrix] == [True, False, True]
+    assert finite[1 - matrix] == [True, True, True]

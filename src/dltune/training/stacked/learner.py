@@ -72,8 +72,8 @@ class StackedLearner:
         self._is_users = isinstance(first.model, FactoryConfig)
         if not self._is_users:
             check_batch_norm(modules[0], batch_examples(first.train, len(data.train)))
-        self._parameters = StackedParameters(modules)
-        self.parameter_count = self._parameters.count
+        self.parameters = StackedParameters(modules)
+        self.parameter_count = self.parameters.count
         self._network = self._build_network(modules[0])
         self._orders = [
             BatchOrder(
@@ -85,12 +85,13 @@ class StackedLearner:
             for trial in self.trials
         ]
         self._updates = update_slices(first.train, len(data.train))
+        self.updates_per_epoch = len(self._updates)
         self._measured_train = train_sample(self.data, CURVE_TRAIN_EXAMPLES)
         self._masks = self._build_masks(modules)
         self._optimizer = StackedOptimizer(
-            [trial.config.optim for trial in self.trials], self._parameters.weights
+            [trial.config.optim for trial in self.trials], self.parameters.weights
         )
-        self._rates = Rates(self.trials, updates_per_epoch=len(self._updates))
+        self._rates = Rates(self.trials, updates_per_epoch=self.updates_per_epoch)
         self._forward = self._network.forward
         if first.train.compile:
             # NumPy's numbers are nothing that the compiler may trace.
@@ -119,14 +120,14 @@ class StackedLearner:
         return DropoutMasks(
             [[layer.p for layer in one] for one in zip(*layers, strict=True)],
             [list(one) for one in zip(*seeds, strict=True)],
-            self._parameters.weights,
+            self.parameters.weights,
         )
 
     def _take_rows(self) -> None:
         """What is made anew when the stack has shrunk."""
         configs = [trial.config for trial in self.trials]
         self._regularizers = Regularizers(
-            [config.regularize for config in configs], self._parameters
+            [config.regularize for config in configs], self.parameters
         )
         self._loss = build_stacked_loss(configs, task=self.data.task)
 
@@ -146,28 +147,38 @@ class StackedLearner:
 
     def epoch_updates(self) -> Iterator[StackUpdate | None]:
         """The updates of one epoch, each done when it is asked for; the last one is described."""
-        weights, done = self._parameters.weights, self._epochs * len(self._updates)
+        weights, done = self.parameters.weights, self._epochs * len(self._updates)
         rates, momenta = self._rates.epoch(done), self._rates.momenta(done)
         rate_rows = rows_of(rates, weights)  # (updates, S)
         momentum_rows = None if momenta is None else rows_of(momenta, weights)
-        orders = torch.stack([order.permutation() for order in self._orders]).to(weights.device)
-        self._masks.start_epoch([b.stop - b.start for parts in self._updates for b in parts])
         self._epochs += 1
         last = len(self._updates) - 1
-        for number, parts in enumerate(self._updates):
-            self._gradients([orders[:, part] for part in parts])
+        for number, batches in enumerate(self.update_batches()):
+            self.gradients(batches)
             momentum = None if momentum_rows is None else momentum_rows[number]
             if number < last:
-                self._apply(rate_rows[number], momentum)
+                self.apply(rate_rows[number], momentum)
                 yield None
             else:
                 grad_norm, ratio = self._measured_apply(rate_rows[number], momentum)
                 yield StackUpdate(lr=rates[-1], grad_norm=grad_norm, update_ratio=ratio)
 
-    def _gradients(self, batches: Sequence[torch.Tensor]) -> None:
-        """Fill the gradient matrix; batches (S, n) of indices into the train split."""
-        parameters, leaves = self._parameters, list(self._parameters.leaves.values())
+    def update_batches(self) -> Iterator[list[torch.Tensor]]:
+        """The updates of one more epoch: each is the batches to accumulate, as indices (S, n)."""
+        orders = torch.stack([order.permutation() for order in self._orders])
+        orders = orders.to(self.data.device)
+        self._masks.start_epoch([b.stop - b.start for parts in self._updates for b in parts])
+        for parts in self._updates:
+            yield [orders[:, part] for part in parts]
+
+    def gradients(self, batches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Fill the gradient matrix; each row's mean loss over the examples (S,), detached.
+
+        batches  (S, n) of indices into the train split; each counts by its examples.
+        """
+        parameters, leaves = self.parameters, list(self.parameters.leaves.values())
         examples = sum(indices.shape[1] for indices in batches)
+        total: torch.Tensor | None = None
         for number, indices in enumerate(batches):
             inputs, targets = self._examples(indices)
             with arithmetic(self.data.device, self._config.train.precision):
@@ -183,6 +194,9 @@ class StackedLearner:
                 parameters.gather(gradients)
             else:
                 parameters.add(gradients)
+            total = losses.detach() if total is None else total + losses.detach()
+        assert total is not None
+        return total
 
     def _examples(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs (S, n, *shape) and targets (S, n), or (S, K, n) for regression, of the batches."""
@@ -191,33 +205,33 @@ class StackedLearner:
         targets = train.targets[indices]
         return inputs, targets if self.data.task == "classification" else targets.transpose(1, 2)
 
-    def _apply(self, lr: torch.Tensor, momentum: torch.Tensor | None) -> None:
+    def apply(self, lr: torch.Tensor, momentum: torch.Tensor | None) -> None:
         """One update of every row from the gradient matrix, after penalties and clipping."""
         self._regularizers.before_update()
-        self._optimizer.step(self._parameters.gradient, lr, momentum)
+        self._optimizer.step(self.parameters.gradient, lr, momentum)
         self._regularizers.after_update()
 
     def _measured_apply(
         self, lr: torch.Tensor, momentum: torch.Tensor | None
     ) -> tuple[list[float], list[float]]:
-        """`_apply`, with each row's norm of the gradient before it and ||change|| / ||weights||."""
-        before = self._parameters.weights.clone()
-        grad_norm = self._parameters.gradient.norm(dim=1)
-        self._apply(lr, momentum)
-        ratio = (self._parameters.weights - before).norm(dim=1) / before.norm(dim=1)
+        """`apply`, with each row's norm of the gradient before it and ||change|| / ||weights||."""
+        before = self.parameters.weights.clone()
+        grad_norm = self.parameters.gradient.norm(dim=1)
+        self.apply(lr, momentum)
+        ratio = (self.parameters.weights - before).norm(dim=1) / before.norm(dim=1)
         norms, ratios = torch.stack([grad_norm, ratio]).tolist()
         return norms, ratios
 
     def measure_train(self) -> StackMeasured:
         """Loss and error on the train split in eval mode, and the shares of dead units."""
-        parameters = self._parameters
+        parameters = self.parameters
         return self._measure(
             parameters.leaves, parameters.buffers, self._measured_train, self._loss, watches=True
         )
 
     def measure(self, split: Tensors) -> StackMeasured:
         """Loss (without penalties and label smoothing) and error of each row on a split."""
-        return self._measure(self._parameters.leaves, self._parameters.buffers, split, self._loss)
+        return self._measure(self.parameters.leaves, self.parameters.buffers, split, self._loss)
 
     def measure_with(
         self,
@@ -229,7 +243,7 @@ class StackedLearner:
         """The same with other weights (k, P) and buffers (k, ...): those of these trials."""
         configs = [self._configs[number] for number in trials]
         loss = build_stacked_loss(configs, task=self.data.task)
-        return self._measure(self._parameters.views(weights), buffers, split, loss)
+        return self._measure(self.parameters.views(weights), buffers, split, loss)
 
     def _measure(
         self,
@@ -258,8 +272,8 @@ class StackedLearner:
     def copy(self, rows: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Copies of the weights (k, P) and buffers (k, ...) of rows."""
         index = torch.tensor(rows, device=self.data.device)
-        buffers = {name: buffer[index] for name, buffer in self._parameters.buffers.items()}
-        return self._parameters.weights[index], buffers
+        buffers = {name: buffer[index] for name, buffer in self.parameters.buffers.items()}
+        return self.parameters.weights[index], buffers
 
     def drop(self, trials: Collection[int]) -> None:
         """Take trials out of the stack; the others keep their order."""
@@ -270,8 +284,8 @@ class StackedLearner:
             return
         self._orders = [self._orders[row] for row in rows]
         index = torch.tensor(rows, device=self.data.device)
-        self._parameters.keep(index)
-        self._optimizer.keep(index, self._parameters.weights)
+        self.parameters.keep(index)
+        self._optimizer.keep(index, self.parameters.weights)
         self._masks.keep(rows)
         self._rates.keep(rows)
         self._take_rows()
@@ -280,6 +294,6 @@ class StackedLearner:
         self, weights: torch.Tensor, buffers: dict[str, torch.Tensor]
     ) -> list[dict[str, torch.Tensor]]:
         """The state dict, on the CPU, of every row of weights (k, P) and buffers (k, ...)."""
-        views = self._parameters.views(weights.cpu())
+        views = self.parameters.views(weights.cpu())
         there = {name: buffer.cpu() for name, buffer in buffers.items()}
         return [row_state(self._template, views, there, row) for row in range(len(weights))]

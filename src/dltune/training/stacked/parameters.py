@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -49,6 +50,11 @@ class StackedParameters:
         """Add gradients to the gradient matrix, for batches that are accumulated."""
         for view, gradient in zip(self.gradients.values(), gradients, strict=True):
             view.add_(gradient)
+
+    def largest(self) -> torch.Tensor:
+        """The largest absolute weight and gradient of every row (2, S): finite if all are."""
+        matrices = (self.weights, self.gradient)
+        return torch.stack([torch.linalg.vector_norm(m, math.inf, dim=1) for m in matrices])
 
     def keep(self, rows: torch.Tensor) -> None:
         """Shrink to these rows (k,), in this order; what was a view before no longer is one."""
