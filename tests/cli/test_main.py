@@ -29,7 +29,7 @@ HEAVY = {
     "sklearn",
     "torch",
 }
-COMMANDS = ["lr-find", "train", "search", "diagnose", "report"]
+COMMANDS = ["lr-find", "batch-find", "train", "search", "diagnose", "report"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

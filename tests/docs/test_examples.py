@@ -18,6 +18,7 @@ from tests.docs.shapes import differs
 # What is appended makes an example small and leaves it what it is; the code says how it ends.
 SMALL = {
     "lr-find": (["--steps", "40"], 0),
+    "batch-find": (["--no-sweep", "--max-batch", "64"], 0),
     "search": (["--trials", "2", "--set", "train.epochs=1"], 0),
     "train": (["--set", "train.epochs=1"], 0),
     "diagnose": ([], 1),
@@ -96,7 +97,7 @@ def test_the_python_in_the_pages_runs(folder: Path, capsys: pytest.CaptureFixtur
     main(["search", "recipes/digits-mlp.toml", "--trials", "4", "--name", "digits", *tiny])
     main(["train", "runs/digits/best.toml", "--name", "again"])
     capsys.readouterr()
-    for page in ("search.md", "train.md", "lr-find.md"):
+    for page in ("search.md", "train.md", "lr-find.md", "batch-find.md", "python.md"):
         text = (DOCS / page).read_text(encoding="utf-8")
         programs = [block.body for block in blocks_of(text) if block.language == "python"]
         assert programs, page

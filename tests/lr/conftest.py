@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,10 +32,11 @@ def make_curve() -> CurveMaker:
         keep: int | None = None,
         end: SweepEnd = SweepEnd.RANGE,
         ended_by: str = "",
+        **others: Any,
     ) -> LrCurve:
         rates = exponential_rates(low, high, steps)
         losses: Sequence[float] = loss(np.log10(rates)).tolist()
-        return LrCurve(
+        curve = LrCurve(
             rates=rates[:keep],
             losses=tuple(losses[:keep]),
             initial_loss=losses[0],
@@ -47,6 +50,7 @@ def make_curve() -> CurveMaker:
             optimizer="adam",
             seed=0,
         )
+        return dataclasses.replace(curve, **others)
 
     return make
 
@@ -65,3 +69,15 @@ def wine() -> DeviceData:
 def diabetes() -> DeviceData:
     """442 patients, 10 measurements: regression."""
     return on_cpu("sklearn:diabetes")
+
+
+@pytest.fixture(scope="session")
+def iris() -> DeviceData:
+    """150 flowers of 3 sorts, 4 measurements: classification."""
+    return on_cpu("sklearn:iris")
+
+
+@pytest.fixture(scope="session")
+def digits() -> DeviceData:
+    """1,797 images of 8x8 pixels, 10 classes."""
+    return on_cpu("sklearn:digits")

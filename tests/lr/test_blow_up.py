@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dltune.lr.blow_up import batch_noise, blow_up_level, has_blown_up, start_level
+from dltune.lr.blow_up import BlowUp, batch_noise, blow_up_level, has_blown_up, start_level
 
 FLAT = [2.0] * 30
 NOISY = (2.0 + 0.1 * np.random.default_rng(0).standard_normal(4000)).tolist()
@@ -66,3 +66,17 @@ def test_few_losses_are_not_judged() -> None:
 def test_rounding_of_a_full_batch_is_no_blow_up() -> None:
     assert blow_up_level(FLAT) == pytest.approx(2.0 + 2e-6, abs=1e-12)
     assert not has_blown_up([*FLAT, *[2.0 + 1e-6] * 3])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_by_one_is_as_all_at_once(seed: int) -> None:
+    """Noise, a fall, and a rise that comes back or does not; also of a loss that starts high."""
+    generator = np.random.default_rng(seed)
+    course = np.concatenate(
+        [np.full(15, 2.0), np.linspace(2.0, 1.0, 20), np.linspace(1.0, 9.0, 25), np.full(9, 2.2)]
+    )
+    losses = (course + 0.05 * seed * generator.standard_normal(len(course))).tolist()
+    blow_up = BlowUp()
+    one_by_one = [blow_up.sees(loss) for loss in losses]
+    assert one_by_one == [has_blown_up(losses[: count + 1]) for count in range(len(losses))]
+    assert any(one_by_one)

@@ -1,31 +1,59 @@
-"""`dltune lr-find`: sweep the learning rate, and suggest one where the curve supports it."""
+"""`dltune lr-find`: sweep the learning rate, and suggest one where the curves support it."""
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dltune.cli import options, output
-from dltune.errors import UsageError
+from dltune.cli.middle import middle_note
+from dltune.cli.stage_bar import stage_bar
+from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # what a sweep needs takes seconds to import: inside, once it is wanted
     from dltune.lr.find import LrFind
     from dltune.recipe.recipe import Recipe
 
 PATH = "optim.lr"
-# `dltune.lr.find.DEFAULT_RANGES` in words; a test compares them.
-FIRST = "1e-7; 1e-6 for sgd, momentum, nesterov, adagrad; 1e-4 for adadelta"
-LAST = "10; 100 for sgd, momentum, nesterov, adagrad; 1e4 for adadelta"
+# `dltune.lr.extend.DEFAULT_RANGES` in words; a test compares them.
+FIRST = "2e-5; 5e-5 for sgd, momentum, nesterov, adagrad; 0.01 for adadelta; lower where needed"
+LAST = "10; 100 for sgd, momentum, nesterov, adagrad; 1e4 for adadelta; higher where needed"
+APPLIED = ["lr", "range"]
 
 
 def lr_find(
     recipe: options.RecipePath,
+    validate: Annotated[
+        bool | None,
+        typer.Option(
+            "--validate/--no-validate",
+            show_default="where it takes seconds",
+            help="Train candidates around the suggestion, with the recipe's schedule.",
+        ),
+    ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B,...",
+            show_default=False,
+            help="Compare values of another key, as in --over optim.weight_decay=0,1e-4,1e-2.",
+        ),
+    ] = None,
+    apply: Annotated[
+        str | None,
+        typer.Option(
+            metavar="lr|range",
+            show_default=False,
+            help="Write into the recipe, as optim.lr: the suggestion, or the range to search.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Sweeps, each with weights of its own.")
+    ] = 5,
     min_lr: Annotated[
         float | None,
         typer.Option(metavar="RATE", show_default=FIRST, help="First rate."),
@@ -35,52 +63,93 @@ def lr_find(
         typer.Option(metavar="RATE", show_default=LAST, help="Last rate."),
     ] = None,
     steps: Annotated[
-        int, typer.Option(metavar="N", help="Rates to try, one optimizer update each.")
-    ] = 200,
-    csv: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the curve.")] = Path(
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="50 a decade; 25 for a larger model or a cnn, 16 for your own",
+            help="Rates to try, one optimizer update each.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float,
+        typer.Option(
+            metavar="TRAININGS",
+            min=0.0,
+            help="What the validation may cost, in trainings of the recipe.",
+        ),
+    ] = 3.0,
+    csv: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the curves.")] = Path(
         "lr_find.csv"
     ),
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", show_default="none", help="Draw the curve to a PNG."),
+        typer.Option(metavar="FILE.png", show_default="none", help="Draw the curves to a PNG."),
     ] = None,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Write the suggestion into the recipe as optim.lr.")
-    ] = False,
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
     seed: options.Seed = None,
     device: options.Device = None,
     as_json: options.Json = False,
 ) -> int:
-    """Find a learning rate with one short training at rising rates; exit code 1 if it shows none.
+    """Find a learning rate by short trainings at rising rates; exit code 1 if they show none.
 
     Example: dltune lr-find recipes/digits-mlp.toml --plot lr_find.png
     """
     given = options.read_recipe(recipe, overrides, spaces, device=device, seed=seed)
     _check_files(csv, plot)
-    if apply:
-        _check_applicable(given)
+    if apply is not None:
+        _check_applicable(given, apply, over)
+    plan = {"low": min_lr, "high": max_lr, "steps": steps, "seeds": seeds, "budget": budget}
+    if over:
+        from dltune.cli.lr_over import show_overlays
 
-    from dltune.lr.find import find_lr, middle_config
-    from dltune.report.lr_find import describe_end, write_csv, write_png
-
-    config, chosen = middle_config(given)
-    _say_middle(chosen)
-    with output.users_code(), _progress(steps) as watch:
-        result = find_lr(
-            config, folder=given.folder, low=min_lr, high=max_lr, steps=steps, watch=watch
+        edits = options.edits_of(overrides, device=device, seed=seed)
+        return show_overlays(
+            recipe,
+            over,
+            edits=edits,
+            spaces=spaces or [],
+            plan=plan | {"validate": bool(validate)},
+            csv=csv,
+            plot=plot,
+            as_json=as_json,
         )
-    curve, found = result.curve, result.suggestion
-    output.say(*result.notes, describe_end(curve))
-    write_csv(csv, curve, found)
-    if plot is not None:
-        write_png(plot, curve, found, title=f"{recipe.stem}: {curve.optimizer}")
-    output.say(f"wrote {csv}" + (f" and {plot}" if plot is not None else ""))
-    applied = _apply(recipe, found.suggestion) if apply and found.suggestion else None
+    result, chosen = _find(given, plan | {"validate": validate})
+    _write_files(result, csv=csv, plot=plot, title=recipe.stem)
+    applied = _apply(recipe, result, apply) if apply and result.rate else None
     _show(result, chosen=chosen, csv=csv, plot=plot, applied=applied, as_json=as_json)
     _say_after(recipe, given, result, applied=applied)
-    return output.FINE if found.suggestion is not None else output.FINDINGS
+    return output.FINE if result.rate is not None else output.FINDINGS
+
+
+def _find(given: Recipe, plan: dict[str, Any]) -> tuple[LrFind, dict[str, Any]]:
+    """What was found, and which ranges stood at their middle for it."""
+    from dltune.lr.find import find_lr, middle_config
+
+    config, chosen = middle_config(given)
+    output.say(*middle_note(chosen))
+    with output.users_code(), stage_bar() as watch:
+        result = find_lr(
+            config,
+            folder=given.folder,
+            **plan,
+            own=own_rate(given),
+            say=output.say,
+            watch=watch,
+        )
+    return result, chosen
+
+
+def _write_files(result: LrFind, *, csv: Path, plot: Path | None, title: str) -> None:
+    from dltune.report.lr_find import describe_end, sweeps_of, write_csv
+    from dltune.report.lr_plot import write_png
+
+    output.say(*result.notes, describe_end(result.curves))
+    write_csv(csv, result.curves, result.suggestion)
+    if plot is not None:
+        optimizer = result.suggestion.mean.optimizer
+        write_png(plot, sweeps_of(result), title=f"{title}: {optimizer}")
+    output.say(f"wrote {csv}" + (f" and {plot}" if plot is not None else ""))
 
 
 def _check_files(csv: Path, plot: Path | None) -> None:
@@ -106,8 +175,19 @@ def _check_files(csv: Path, plot: Path | None) -> None:
             )
 
 
-def _check_applicable(recipe: Recipe) -> None:
+def _check_applicable(recipe: Recipe, what: str, over: list[str] | None) -> None:
     """A suggestion holds for one optimizer: it cannot be written where there are several."""
+    if over:
+        raise UsageError(
+            "--apply with --over: a comparison has an answer for each value",
+            hint="Leave one of them out.",
+        )
+    if what not in APPLIED:
+        near = closest(what, APPLIED)
+        raise UsageError(
+            f"--apply {what}: must be lr or range",
+            hint=f"Did you mean --apply {near}?" if near else "Try --apply lr.",
+        )
     for dimension in recipe.space.dimensions:
         if dimension.path in ("optim", "optim.name"):
             raise UsageError(
@@ -116,40 +196,33 @@ def _check_applicable(recipe: Recipe) -> None:
             )
 
 
-def _say_middle(chosen: dict[str, Any]) -> None:
-    from dltune.recipe.toml_value import shown
-    from dltune.report.numbers import show_value
-
-    if not chosen:
-        return
-    values = ", ".join(
-        f"{name} {shown(value) if isinstance(value, dict) else show_value(value)}"
-        for name, value in chosen.items()
-    )
-    output.say(f"ranges stand at their middle: {values} (--set fixes another value)")
+def own_rate(recipe: Recipe) -> float | None:
+    """The recipe's own learning rate, which a validation tries too; None if it names none."""
+    optim = recipe.table.get("optim")
+    rate = optim.get("lr") if isinstance(optim, dict) else None
+    return float(rate) if isinstance(rate, int | float) and not isinstance(rate, bool) else None
 
 
-@contextlib.contextmanager
-def _progress(steps: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar where somebody watches; it leaves nothing behind."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("sweep", total=steps)
-        yield lambda updates: bar.update(task, completed=updates)
+def _say_why_not(recipe: str, result: LrFind) -> None:
+    """The command that could show a rate, or else why there is none."""
+    advice, of_sweeps = result.suggestion.advice, result.suggestion.suggestion
+    if of_sweeps is not None:  # but no training with it, or another, learned anything
+        command = f"dltune train {recipe} --set {PATH}={of_sweeps:g}"
+        output.say_next(command, "see where the dev loss goes")
+    elif advice and not (advice == "--validate" and result.validation is not None):
+        output.say_next(f"dltune lr-find {recipe} {advice}", "what could show one")
 
 
-def _apply(recipe: Path, suggestion: float) -> dict[str, Any]:
-    """Write the suggestion; what was there before, and what is there now."""
+def _apply(recipe: Path, result: LrFind, what: str) -> dict[str, Any]:
+    """Write the answer; what was there before, and what is there now."""
     from dltune.recipe.files import apply_edits, load_recipe
 
     before = load_recipe(recipe).table.get("optim", {}).get("lr")
-    apply_edits(recipe, {PATH: suggestion})
-    return {"path": str(recipe), "before": before, "after": suggestion}
+    after: Any = result.rate
+    if what == "range" and result.search_range is not None:
+        after = {"log": list(result.search_range)}
+    apply_edits(recipe, {PATH: after})
+    return {"path": str(recipe), "before": before, "after": after}
 
 
 def _show(
@@ -164,12 +237,10 @@ def _show(
     from dltune.report.lr_find import lr_find_document, render_lr_find
     from dltune.report.terminal import width_of
 
-    curve, found = result.curve, result.suggestion
     if not as_json:
-        output.write_result(render_lr_find(curve, found, width=width_of(sys.stdout)))
+        output.write_result(render_lr_find(result, width=width_of(sys.stdout)))
         return
-    document = lr_find_document(curve, found) | {
-        "seed": result.seed,
+    document = lr_find_document(result) | {
         "ranges_at_middle": chosen,
         "csv": str(csv),
         "plot": None if plot is None else str(plot),
@@ -182,27 +253,29 @@ def _say_after(
     path: Path, recipe: Recipe, result: LrFind, *, applied: dict[str, Any] | None
 ) -> None:
     """What became of the suggestion, and the next command."""
+    from dltune.lr.validation.plan import cost_in_words
     from dltune.recipe.toml_value import shown
 
-    found, quoted = result.suggestion, shlex.quote(str(path))
-    if found.suggestion is None:
-        if found.advice:
-            output.say_next(f"dltune lr-find {quoted} {found.advice}", "another range or length")
+    rate, quoted = result.rate, shlex.quote(str(path))
+    if rate is None:
+        _say_why_not(quoted, result)
         return
     for dimension in recipe.space.dimensions:
-        if dimension.path == PATH and not dimension.range.contains(found.suggestion):
+        if dimension.path == PATH and not dimension.range.contains(rate):
             allowed = shown(dimension.range.toml())
             output.say(
                 f"the suggestion lies outside the recipe's range {dimension.name} = {allowed}"
             )
     if applied is None:
-        output.say_next(f"dltune lr-find {quoted} --apply", "write it into the recipe")
+        if result.validation is None and result.plan is not None:
+            cost = cost_in_words(result.plan)
+            output.say(f"not checked by training: --validate does so, in the time of {cost}")
+        output.say_next(f"dltune lr-find {quoted} --apply lr", "write it into the recipe")
         return
     before = "unset" if applied["before"] is None else shown(applied["before"])
     output.say(f"{path}: optim.lr {before} → {shown(applied['after'])}")
     others = [one for one in recipe.space.dimensions if one.path != PATH]
-    if others:
-        command = f"dltune search {quoted} --trials 32"
-        output.say_next(command, "search the other ranges with it")
+    if isinstance(applied["after"], dict) or others:
+        output.say_next(f"dltune search {quoted} --trials 32", "search the ranges")
     else:
         output.say_next(f"dltune train {quoted}", "train with it")

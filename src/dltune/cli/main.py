@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from dltune import __version__
 from dltune.cli import output
+from dltune.cli.batch_find import batch_find
 from dltune.cli.diagnose import diagnose
 from dltune.cli.lr_find import lr_find
 from dltune.cli.report import report
@@ -59,8 +60,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("lr-find", short_help="Find a learning rate with one short training.")(lr_find)
-app.command("train")(train)
+app.command("lr-find", short_help="Find a learning rate by short trainings.")(lr_find)
+app.command("batch-find", short_help="Find a batch size, and its learning rate.")(batch_find)
+app.command("train", short_help="Train one config and keep its weights.")(train)
 app.command("search")(search)
 app.command("diagnose", short_help="Say whether the error is bias or variance.")(diagnose)
 app.command("report")(report)

@@ -149,7 +149,17 @@ def read_recipe(
     """
     from dltune.recipe.files import load_recipe
 
+    edits = edits_of(overrides, device=device, seed=seed)
+    return load_recipe(path, overrides=edits, spaces=list(spaces or []))
+
+
+def edits_of(overrides: Sequence[str] | None, *, device: str | None, seed: int | None) -> list[str]:
+    """The edits of the command line as overrides, those of `--device` and `--seed` among them.
+
+    >>> edits_of(["optim.lr=1"], device="cpu", seed=None)
+    ['optim.lr=1', 'train.device=cpu']
+    """
     edits = list(overrides or [])
     edits += [f"train.device={device}"] if device is not None else []
     edits += [f"train.seed={seed}"] if seed is not None else []
-    return load_recipe(path, overrides=edits, spaces=list(spaces or []))
+    return edits

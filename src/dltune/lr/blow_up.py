@@ -89,3 +89,26 @@ def has_blown_up(losses: Sequence[float]) -> bool:
     """
     before, last = losses[:-SUSTAINED_LOSSES], losses[-SUSTAINED_LOSSES:]
     return len(before) >= FEWEST_LOSSES and min(last) > blow_up_level(before)
+
+
+class BlowUp:
+    """`has_blown_up` for losses that come one by one.
+
+    It asks for the noise, which takes a look at all losses, only when the last three stand above
+    the start: hardly ever before the end.
+
+    >>> blow_up = BlowUp()
+    >>> [blow_up.sees(loss) for loss in [1.0] * 20 + [0.8, 0.6, 5.0, 7.0, 9.0]][-2:]
+    [False, True]
+    """
+
+    def __init__(self) -> None:
+        self._losses: list[float] = []
+        self._start = 0.0
+
+    def sees(self, loss: float) -> bool:
+        """Take in one finite loss; whether it completes a blow-up."""
+        self._losses.append(loss)
+        if len(self._losses) <= START_LOSSES:
+            self._start = start_level(self._losses)
+        return min(self._losses[-SUSTAINED_LOSSES:]) > self._start and has_blown_up(self._losses)

@@ -45,6 +45,7 @@ class LrCurve:
     epochs        passes over the train split that the sweep took; above 1, examples were repeated.
     optimizer     name in the recipe.
     seed          of weights, batches and dropout.
+    baseline      loss of the best prediction that does not look at the inputs, where it is known.
     """
 
     rates: tuple[float, ...]
@@ -59,6 +60,7 @@ class LrCurve:
     epochs: float
     optimizer: str
     seed: int
+    baseline: float | None = None
 
 
 def exponential_rates(low: float, high: float, steps: int) -> tuple[float, ...]:

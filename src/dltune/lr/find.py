@@ -1,61 +1,91 @@
-"""`find_lr`: from a config to a learning rate, data and sweep included."""
+"""`find_lr`: from a config to a learning rate, data, sweeps and validation included."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dltune.data.device import resolve_device, to_device
+from dltune.data.device import DeviceData, resolve_device, to_device
 from dltune.data.load import load_data
 from dltune.lr.curve import LrCurve
-from dltune.lr.suggest import LrSuggestion, suggest
-from dltune.lr.sweep import sweep, untouched_random_states
+from dltune.lr.extend import SweepRange
+from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE, Finder, Watch
+from dltune.lr.suggest import LrSuggestion, band_around, search_range, suggest
+from dltune.lr.sweep import untouched_random_states
+from dltune.lr.validation.plan import DEFAULT_BUDGET, ValidationPlan, describe_plan
+from dltune.lr.validation.validate import Validation
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config
 
-# Twenty-five steps a decade: fewer leave too few points for the smoother, more cost time and let
-# the model learn so much at low rates that little is left to see at high ones.
-DEFAULT_STEPS = 200
-
-# Eight decades, so that the flat part, the fall and the blow-up all fit wherever they lie.
-# Optimizers that divide by the size of the gradient move each weight by about the learning rate:
-# above 10 none trains. For the others what counts is learning rate times curvature; linear models
-# on standardised data turn unstable as high as 50 (measured), so their range lies a decade higher.
-# Adadelta's steps have a scale of their own, on which torch's default is 1.
-_SCALED_RANGE = (1e-7, 1e1)
-_PLAIN_RANGE = (1e-6, 1e2)
-DEFAULT_RANGES: Mapping[str, tuple[float, float]] = {
-    "sgd": _PLAIN_RANGE,
-    "momentum": _PLAIN_RANGE,
-    "nesterov": _PLAIN_RANGE,
-    "adagrad": _PLAIN_RANGE,
-    "rmsprop": _SCALED_RANGE,
-    "adadelta": (1e-4, 1e4),
-    "adam": _SCALED_RANGE,
-    "adamax": _SCALED_RANGE,
-    "nadam": _SCALED_RANGE,
-    "adamw": _SCALED_RANGE,
-}
+# A model that was trained before is spoilt long before its loss blows up: candidates are tried
+# from this far below the edge, and further down as long as the lowest of them is best.
+BELOW_THE_EDGE = 30.0
 
 MIDDLE = 0.5  # of every range, in the unit interval
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Loaded:
+    """A config's data on its device, and what was inferred about them, as sentences."""
+
+    data: DeviceData
+    notes: tuple[str, ...]
+
+
+def load(config: Config, *, folder: Path) -> Loaded:
+    """The data of a config, on the device of its trainings."""
+    dataset = load_data(config.data, folder=folder)
+    return Loaded(
+        data=to_device(dataset, resolve_device(config.train.device)), notes=tuple(dataset.notes)
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LrFind:
     """What `find_lr` measured and made of it.
 
-    curve       the sweep.
-    suggestion  what it supports.
-    notes       what was inferred about the data, as sentences.
-    seed        the config's `train.seed`, from which the sweep's own seed derives.
+    curves      one a seed.
+    suggestion  what they support.
+    plan        the validation that was run, or could be; None where there is nothing to validate.
+    validation  what it showed; None if there was none.
+    notes       what was inferred about the data, and how the sweep was changed, as sentences.
+    seed        the config's `train.seed`, from which the others derive.
+    updates     optimizer updates of all sweeps, counted once for each seed.
+    decays      whether the config's schedule goes below its peak.
+    epochs      of the config.
     """
 
-    curve: LrCurve
+    curves: tuple[LrCurve, ...]
     suggestion: LrSuggestion
+    plan: ValidationPlan | None
+    validation: Validation | None
     notes: tuple[str, ...]
     seed: int
+    updates: int
+    decays: bool
+    epochs: int
+
+    @property
+    def rate(self) -> float | None:
+        """The answer for the config as it is: validated, or else for its kind of schedule."""
+        if self.validation is not None:
+            return self.validation.choice.rate
+        return self.suggestion.peak if self.decays else self.suggestion.suggestion
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """Lowest and highest rate that do as well as the answer, within noise."""
+        if self.validation is not None:
+            return self.validation.choice.band
+        return None if self.rate is None else band_around(self.rate)
+
+    @property
+    def search_range(self) -> tuple[float, float] | None:
+        """The rates to search with other values free: around the answer, below the edge."""
+        return None if self.rate is None else search_range(self.rate, self.suggestion.edge)
 
 
 def find_lr(
@@ -64,17 +94,30 @@ def find_lr(
     folder: Path,
     low: float | None = None,
     high: float | None = None,
-    steps: int = DEFAULT_STEPS,
-    watch: Callable[[int], None] | None = None,
+    steps: int | None = None,
+    seeds: int = DEFAULT_SEEDS,
+    validate: bool | None = False,
+    own: float | None = None,
+    budget: float = DEFAULT_BUDGET,
+    loaded: Loaded | None = None,
+    say: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
 ) -> LrFind:
-    """Sweep the learning rate of a config on a fresh model, and suggest one.
+    """Sweep the learning rate of a config on fresh models, and suggest one.
 
-    config     every value fixed; its `optim.lr` and [schedule] play no part. The model starts with
-               the weights, and sees the batches, of `dltune train` with the same `train.seed`.
+    config     every value fixed; its `optim.lr` plays no part. The first seed starts with the
+               weights, and sees the batches, of `dltune train` with the same `train.seed`.
     folder     what relative paths in it start from.
-    low, high  the range; where not given, that of the optimizer in `DEFAULT_RANGES`.
-    steps      optimizer updates, at least 20.
-    watch      called with the number of updates made so far.
+    low, high  the range; where not given, that of the optimizer, extended as far as it must be.
+    steps      optimizer updates over the range, at least 20; by default 16 to 50 a decade.
+    seeds      sweeps, each with weights and an order of the data of its own; at least 1.
+    validate   whether candidates are trained under the config's schedule; None does where it takes
+               some seconds only.
+    own        a rate that the validation tries as well.
+    budget     of the validation, in trainings of the config.
+    loaded     the config's data, where they are there already.
+    say        called with what is about to be done, where it costs.
+    watch      called with what is being done, how far it is, and how far it goes.
 
     Changes nothing: the random states of Python, NumPy and torch are afterwards as before.
 
@@ -88,25 +131,37 @@ def find_lr(
     ... train.device = "cpu"
     ... '''
     >>> found = find_lr(parse_recipe(text, folder=".").config(), folder=Path("."))
-    >>> found.suggestion.status.value, 1e-3 < found.suggestion.suggestion < 0.5
+    >>> found.suggestion.status.value, 1e-3 < found.rate < 0.5
     ('ok', True)
     """
-    default_low, default_high = DEFAULT_RANGES[config.optim.name]
+    plan_sweep = functools.partial(
+        SweepRange.of, config.optim.name, low=low, high=high, steps=steps
+    )
+    plan_sweep(per_decade=STEPS_PER_DECADE)  # refuses an impossible range before data are loaded
     with untouched_random_states():
-        dataset = load_data(config.data, folder=folder)
-        data = to_device(dataset, resolve_device(config.train.device))
-        curve = sweep(
-            config,
-            seed=config.train.seed,
-            data=data,
-            folder=folder,
-            low=default_low if low is None else low,
-            high=default_high if high is None else high,
-            steps=steps,
-            watch=watch,
-        )
+        there = loaded or load(config, folder=folder)
+        finder = Finder(config, there.data, folder, watch)
+        start = plan_sweep(per_decade=finder.steps_per_decade())
+        curves, changes = finder.sweep(start, seeds)
+        found = suggest(curves)
+        plan = finder.plan(budget)
+        validation = None
+        decays = config.schedule.name != "constant"
+        center = (found.peak if decays else found.suggestion) or _below_the_edge(found)
+        if center is not None and (finder.is_cheap(plan) if validate is None else validate):
+            if say is not None:
+                say(describe_plan(plan, config.train.epochs))
+            validation = finder.validate(center, own, plan)
     return LrFind(
-        curve=curve, suggestion=suggest(curve), notes=dataset.notes, seed=config.train.seed
+        curves=tuple(curves),
+        suggestion=found,
+        plan=plan,
+        validation=validation,
+        notes=(*there.notes, *changes),
+        seed=config.train.seed,
+        updates=finder.updates,
+        decays=decays,
+        epochs=config.train.epochs,
     )
 
 
@@ -129,3 +184,8 @@ def middle_config(recipe: Recipe) -> tuple[Config, dict[str, Any]]:
     values = space.from_unit([MIDDLE] * len(space))
     chosen = {name: v for name, v in values.items() if space.by_name[name].path != "optim.lr"}
     return recipe.config(values if values else None), chosen
+
+
+def _below_the_edge(found: LrSuggestion) -> float | None:
+    """Where to look for a rate although the curve shows none; None if it does not show an edge."""
+    return None if found.edge is None else found.edge / BELOW_THE_EDGE

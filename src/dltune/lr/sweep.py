@@ -1,133 +1,167 @@
-"""The range sweep: a fresh model, one optimizer update a rate, from a low rate to a high one."""
+"""The range sweep: fresh models, one optimizer update a rate, from a low rate to a high one."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from dltune.data.device import DeviceData
 from dltune.errors import DltuneError, ModelError, SweepError
-from dltune.lr.blow_up import has_blown_up
+from dltune.lr.blow_up import BlowUp
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
+from dltune.lr.steppers import Look, LoopedStepper, StackedStepper, Stepper
 from dltune.recipe.schema import Config, FactoryConfig
-from dltune.training.learner import Learner
-from dltune.training.memory import ran_out_of_memory
-from dltune.training.threads import threads_for
+from dltune.training.history import Trial
+from dltune.training.losses import build_loss, constant_loss
+from dltune.training.memory import keep_freed_memory, ran_out_of_memory
+
+Watch = Callable[[int], None]
 
 
 def sweep(
-    config: Config,
+    trials: Sequence[Trial],
     *,
-    seed: int,
     data: DeviceData,
     folder: Path,
     low: float,
     high: float,
     steps: int,
-    watch: Callable[[int], None] | None = None,
-) -> LrCurve:
-    """Train a fresh model while the learning rate rises exponentially; one update a rate.
+    stacked: bool = False,
+    watch: Watch | None = None,
+) -> list[LrCurve]:
+    """Train fresh models while the learning rate rises exponentially; one update a rate.
 
-    config     its model, optimizer, batch size, accumulation, penalties and clipping hold; its own
-               learning rate, schedule and number of epochs do not.
-    seed       decides weights, batches and dropout; the same seed gives the same curve.
+    trials     of each, model, optimizer, batch size, accumulation, penalties and clipping hold; its
+               own learning rate, schedule and number of epochs do not. Its seed decides weights,
+               batches and dropout; the same seed gives the same curve.
     data       on the device to train on.
     folder     where relative references of the recipe are looked up.
     low, high  first and last rate, 0 < low < high.
     steps      updates, at least 20. A train split with fewer batches is gone through again, in a
                new order: see `LrCurve.epochs`.
-    watch      called with the number of updates made so far.
+    stacked    train all of them at once: they must be of equal shapes.
+    watch      called with the number of updates made so far, in each sweep anew.
 
-    Ends early when a loss, gradient or parameter is not finite, or when the loss has blown up. The
-    random states of Python, NumPy and torch are afterwards what they were before, also after an
-    exception.
+    Returns a curve for each trial. A curve ends early when a loss, gradient or parameter is not
+    finite, or when the loss has blown up. The random states of Python, NumPy and torch are
+    afterwards what they were before, also after an exception.
 
-    Raises SweepError for an impossible range or if memory runs out, ModelError if the model does
-    not fit the data, TrainingError if the loss does not fit the task.
+    Raises SweepError for an impossible range or if memory runs out, ModelError if a model does not
+    fit the data, TrainingError if the loss does not fit the task.
     """
     rates = exponential_rates(low, high, steps)
-    with untouched_random_states(), _named_failures(config):
-        learner = Learner(config, seed=seed, data=data, folder=folder)
-        run = _Run(learner, rates)
-        with threads_for(learner.update_flops()), learner.training():
-            while run.step():
-                if watch is not None:
-                    watch(run.updates)
-    return LrCurve(
-        rates=rates[: len(run.losses)],
-        losses=tuple(run.losses),
-        initial_loss=run.initial_loss,
-        end=run.end,
-        ended_by=run.ended_by,
-        ended_at=rates[run.updates - 1] if run.updates else None,
-        low=low,
-        high=high,
-        steps=steps,
-        epochs=run.batches_seen / learner.updates_per_epoch,
-        optimizer=config.optim.name,
-        seed=seed,
-    )
+    keep_freed_memory()
+    rows: list[SweptRow] = []
+    with untouched_random_states(), named_failures(trials[0].config):
+        groups = [trials] if stacked else [[trial] for trial in trials]
+        for group in groups:
+            stepper = (
+                StackedStepper(group, data=data, folder=folder)
+                if stacked
+                else LoopedStepper(group[0], data=data, folder=folder)
+            )
+            rows += drive(stepper, rates, rows=len(group), watch=watch)
+    return [
+        dataclasses.replace(
+            row.curve(low=low, high=high, optimizer=trial.config.optim.name, seed=trial.seed),
+            baseline=_baseline(trial.config, data),
+        )
+        for row, trial in zip(rows, trials, strict=True)
+    ]
 
 
-class _Run:
-    """A sweep under way. One more batch than updates is needed: the last one only measures."""
+def _baseline(config: Config, data: DeviceData) -> float:
+    loss = build_loss(config, task=data.task)
+    return constant_loss(loss, data.train.targets, task=data.task, outputs=data.outputs)
 
-    def __init__(self, learner: Learner, rates: tuple[float, ...]) -> None:
-        self._learner = learner
+
+def drive(
+    stepper: Stepper, rates: Sequence[float], *, rows: int, watch: Watch | None = None
+) -> list[SweptRow]:
+    """Sweep the models of a stepper until all of them are done; what each one showed."""
+    swept = [SweptRow(rates, stepper.updates_per_epoch) for _ in range(rows)]
+    updates = 0
+    with stepper.running():
+        while True:
+            for row, look in zip(swept, stepper.look(), strict=True):
+                if not row.is_over:
+                    row.see(look)
+            if all(row.is_over for row in swept):
+                return swept
+            stepper.update(rates[updates])
+            updates += 1
+            if watch is not None:
+                watch(updates)
+
+
+class SweptRow:
+    """One model's sweep. One more look than updates is needed: the last one only measures.
+
+    rates              planned.
+    updates_per_epoch  turns looks into epochs.
+    """
+
+    def __init__(self, rates: Sequence[float], updates_per_epoch: int) -> None:
         self._rates = rates
-        self._batches = _endless(learner)
-        self.initial_loss = float("nan")
+        self._updates_per_epoch = updates_per_epoch
+        self._blow_up = BlowUp()
+        self._looks = 0
+        self.initial_loss = math.nan
         self.losses: list[float] = []
-        self.updates = 0
-        self.batches_seen = 0
-        self.end = SweepEnd.RANGE
+        self.end: SweepEnd | None = None
         self.ended_by = ""
 
-    def step(self) -> bool:
-        """Measure the last update on the next batch, then make the next one; False at the end."""
-        loss, broken = self._look(next(self._batches))
-        self.batches_seen += 1
-        if self.batches_seen == 1:
-            self.initial_loss = loss
-        elif broken != "loss" and broken != "parameter":
-            self.losses.append(loss)
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be seen."""
+        return self.end is not None
+
+    def see(self, look: Look) -> None:
+        """Take in what the last update came to."""
+        self._looks += 1
+        broken = _broken(look)
+        if self._looks == 1:
+            self.initial_loss = look.loss
+        elif broken not in ("loss", "parameter"):
+            self.losses.append(look.loss)
         if broken:
             self.end, self.ended_by = SweepEnd.NON_FINITE, f"non-finite {broken}"
-        elif has_blown_up([self.initial_loss, *self.losses]):
+        elif self._blow_up.sees(look.loss):
             self.end, self.ended_by = SweepEnd.DIVERGED, "loss above its start"
-        elif self.updates < len(self._rates):
-            self._learner.set_lr(self._rates[self.updates])
-            self._learner.apply()
-            self.updates += 1
-            return True
-        return False
+        elif self._looks > len(self._rates):
+            self.end = SweepEnd.RANGE
 
-    def _look(self, batches: list[torch.Tensor]) -> tuple[float, str]:
-        """The loss on the batches, and what of it all is not finite ("" if everything is).
+    def curve(self, *, low: float, high: float, optimizer: str, seed: int) -> LrCurve:
+        """What was seen, once the row is over."""
+        assert self.end is not None
+        updates = self._looks - 1
+        return LrCurve(
+            rates=tuple(self._rates[: len(self.losses)]),
+            losses=tuple(self.losses),
+            initial_loss=self.initial_loss,
+            end=self.end,
+            ended_by=self.ended_by,
+            ended_at=self._rates[updates - 1] if updates else None,
+            low=low,
+            high=high,
+            steps=len(self._rates),
+            epochs=self._looks / self._updates_per_epoch,
+            optimizer=optimizer,
+            seed=seed,
+        )
 
-        The parameters are those that the last update left. A largest absolute value is finite if
-        and only if all values are, and cannot overflow as a sum of squares can.
-        """
-        loss = self._learner.gradients(batches)
-        parameters = self._learner.parameters
-        gradients = [weight.grad for weight in parameters if weight.grad is not None]
-        weights = [weight.detach() for weight in parameters]
-        largest = [nn.utils.get_total_norm(v, float("inf")) for v in (weights, gradients)]
-        figures = torch.stack([largest[0], loss, largest[1]]).tolist()  # one transfer
-        names = ("parameter", "loss", "gradient")
-        broken = [name for name, x in zip(names, figures, strict=True) if not np.isfinite(x)]
-        return figures[1], broken[0] if broken else ""
 
-
-def _endless(learner: Learner) -> Iterator[list[torch.Tensor]]:
-    while True:
-        yield from learner.update_batches().epoch()
+def _broken(look: Look) -> str:
+    """What is not finite, "" if everything is; the parameters are those of the update before."""
+    parts = {"parameter": look.weight, "loss": look.loss, "gradient": look.gradient}
+    return next((name for name, value in parts.items() if not math.isfinite(value)), "")
 
 
 @contextlib.contextmanager
@@ -157,7 +191,7 @@ def untouched_random_states() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _named_failures(config: Config) -> Iterator[None]:
+def named_failures(config: Config) -> Iterator[None]:
     """Memory that ran out and what a user's own model raises become errors that say what to do."""
     try:
         yield

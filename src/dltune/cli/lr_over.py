@@ -1,0 +1,155 @@
+"""`dltune lr-find --over`: the learning rate for several values of another key."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltune.cli import output
+from dltune.cli.middle import middle_note
+from dltune.cli.stage_bar import stage_bar
+from dltune.errors import UsageError
+
+if TYPE_CHECKING:
+    from dltune.lr.over import OverRow
+    from dltune.recipe.schema import Config
+
+
+def show_overlays(
+    recipe: Path,
+    over: Sequence[str],
+    *,
+    edits: Sequence[str],
+    spaces: Sequence[str],
+    plan: dict[str, Any],
+    csv: Path,
+    plot: Path | None,
+    as_json: bool,
+) -> int:
+    """Sweep for every value of every `--over`, and show one table and chart for each.
+
+    edits  what `--set` and its like change for all values.
+    plan   range, steps and seeds of the sweeps, and what is validated.
+    """
+    if len(over) > 1 and not as_json:
+        output.say(f"{csv} holds the last comparison only: --csv names one file")
+    wanted = [_configs(recipe, one, edits=edits, spaces=spaces) for one in over]
+    documents, fine = [], True
+    for key, configs, chosen in wanted:
+        output.say(*middle_note(chosen))
+        rows = _found(recipe, key, configs, plan=plan)
+        documents.append(_shown(recipe, key, rows, csv=csv, plot=plot, as_json=as_json))
+        fine = fine and all(row.result.rate is not None for row in rows)
+    if as_json:
+        output.write_json(documents[0] if len(documents) == 1 else {"comparisons": documents})
+    return output.FINE if fine else output.FINDINGS
+
+
+def _configs(
+    recipe: Path, text: str, *, edits: Sequence[str], spaces: Sequence[str]
+) -> tuple[str, list[tuple[str, Config]], dict[str, Any]]:
+    """The key of `KEY=A,B,...`, the config with each value, and which ranges are at their middle.
+
+    All of them are checked.
+    """
+    from dltune.lr.find import middle_config
+    from dltune.recipe.files import load_recipe
+
+    key, sign, values = text.partition("=")
+    several = [value.strip() for value in _split(values)]
+    if not sign or not key.strip() or not all(several):
+        raise UsageError(
+            f"--over {text}: must be a key, =, and values with commas between them",
+            hint="Try --over optim.weight_decay=0,1e-4,1e-2.",
+        )
+    if key.strip() == "optim.lr":
+        raise UsageError(
+            "--over optim.lr: the learning rate is what is looked for",
+            hint="Compare it over another key, such as --over optim.weight_decay=0,1e-4,1e-2.",
+        )
+    configs: list[tuple[str, Config]] = []
+    chosen: dict[str, Any] = {}
+    for value in several:
+        given = load_recipe(
+            recipe, overrides=[*edits, f"{key.strip()}={value}"], spaces=list(spaces)
+        )
+        config, middles = middle_config(given)
+        configs.append((value, config))
+        chosen |= middles
+    return key.strip(), configs, chosen
+
+
+def _split(values: str) -> list[str]:
+    """At the commas that stand outside brackets: lists are values too.
+
+    >>> _split("[64, 64],[128]")
+    ['[64, 64]', '[128]']
+    """
+    parts, depth = [""], 0
+    for character in values:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _found(
+    recipe: Path,
+    key: str,
+    configs: Sequence[tuple[str, Config]],
+    *,
+    plan: dict[str, Any],
+) -> list[OverRow]:
+    from dltune.lr.over import find_over
+
+    with output.users_code(), stage_bar() as watch:
+        rows = find_over(
+            key,
+            configs,
+            folder=recipe.parent,
+            **plan,
+            say=output.say,
+            watch=watch,
+        )
+    notes = dict.fromkeys(note for row in rows for note in row.result.notes)
+    output.say(*notes)
+    return rows
+
+
+def _shown(
+    recipe: Path,
+    key: str,
+    rows: Sequence[OverRow],
+    *,
+    csv: Path,
+    plot: Path | None,
+    as_json: bool,
+) -> dict[str, Any]:
+    from dltune.report.lr_over import over_document, render_over, write_over_csv, write_over_png
+    from dltune.report.terminal import width_of
+
+    write_over_csv(csv, rows)
+    if plot is not None:
+        write_over_png(plot, key, rows, title=recipe.stem)
+    output.say(f"wrote {csv}" + (f" and {plot}" if plot is not None else ""))
+    if not as_json:
+        output.write_result(render_over(key, rows, width=width_of(sys.stdout)))
+        _say_next(recipe, key, rows)
+    return over_document(key, rows)
+
+
+def _say_next(recipe: Path, key: str, rows: Sequence[OverRow]) -> None:
+    quoted = shlex.quote(str(recipe))
+    if any(row.result.rate is not None for row in rows):
+        command = f"dltune lr-find {quoted} --set {key}=VALUE --apply lr"
+        output.say_next(command, "write the rate for one of them")
+        return
+    advice = rows[0].result.suggestion.advice
+    if advice:
+        command = f"dltune lr-find {quoted} --set {key}={shlex.quote(rows[0].value)} {advice}"
+        output.say_next(command, "what could show one")

@@ -1,0 +1,1 @@
+"""Sweeps of a user's own model, loss, batches and optimizer, on copies."""

@@ -1,0 +1,1 @@
+"""Candidate learning rates trained for real."""
