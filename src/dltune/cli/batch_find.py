@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dltune.cli import options, output
+from dltune.cli.files import check_writable
+from dltune.cli.middle import middle_note
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # what a measurement needs takes seconds to import: inside, once it is wanted
@@ -124,16 +126,7 @@ def _check_options(memory: float | None, lr: float | None, scale: str, csv: Path
             f"--scale {scale}: must be {', '.join(RULES[:-1])} or {RULES[-1]}",
             hint=f"Did you mean --scale {near}?" if near else "Try --scale auto.",
         )
-    if csv.is_dir():
-        raise UsageError(
-            f"--csv {csv} is a folder: a file is needed",
-            hint=f"Try --csv {csv / 'batch_find.csv'}.",
-        )
-    if not csv.parent.is_dir():
-        raise UsageError(
-            f"--csv {csv}: there is no folder {csv.parent}",
-            hint=f"Create it with mkdir -p {shlex.quote(str(csv.parent))}.",
-        )
+    check_writable("--csv", csv, example="batch_find.csv")
 
 
 def _check_applicable(recipe: Recipe) -> None:
@@ -152,8 +145,6 @@ def _check_applicable(recipe: Recipe) -> None:
 def _middle(recipe: Recipe, lr: float | None) -> tuple[Config, dict[str, Any]]:
     """The config to measure, with `--lr`, and the values that ranges were given, which are said."""
     from dltune.lr.find import middle_config
-    from dltune.recipe.toml_value import shown
-    from dltune.report.numbers import show_value
 
     config, chosen = middle_config(recipe)
     dimensions = recipe.space.dimensions
@@ -162,12 +153,7 @@ def _middle(recipe: Recipe, lr: float | None) -> tuple[Config, dict[str, Any]]:
         config = config.model_copy(update={"optim": optim})
     elif any(one.path == RATE and recipe.space.is_active(one, chosen) for one in dimensions):
         chosen = chosen | {RATE: config.optim.lr}
-    if chosen:
-        values = ", ".join(
-            f"{name} {shown(value) if isinstance(value, dict) else show_value(value)}"
-            for name, value in chosen.items()
-        )
-        output.say(f"ranges stand at their middle: {values} (--set fixes another value)")
+    output.say(*middle_note(chosen))
     return config, chosen
 
 

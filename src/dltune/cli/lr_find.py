@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dltune.cli import options, output
+from dltune.cli.files import check_writable
 from dltune.cli.middle import middle_note
 from dltune.cli.stage_bar import stage_bar
 from dltune.errors import UsageError, closest
@@ -159,20 +160,9 @@ def _check_files(csv: Path, plot: Path | None) -> None:
             f"--plot {plot}: the plot is a PNG, so its name must end in .png",
             hint=f"Try --plot {plot.with_suffix('.png')}.",
         )
-    wanted = (("--csv", csv, "lr_find.csv"), ("--plot", plot, "lr_find.png"))
-    for option, path, name in wanted:
-        if path is None:
-            continue
-        if path.is_dir():
-            raise UsageError(
-                f"{option} {path} is a folder: a file is needed",
-                hint=f"Try {option} {path / name}.",
-            )
-        if not path.parent.is_dir():
-            raise UsageError(
-                f"{option} {path}: there is no folder {path.parent}",
-                hint=f"Create it with mkdir -p {shlex.quote(str(path.parent))}.",
-            )
+    check_writable("--csv", csv, example="lr_find.csv")
+    if plot is not None:
+        check_writable("--plot", plot, example="lr_find.png")
 
 
 def _check_applicable(recipe: Recipe, what: str, over: list[str] | None) -> None:

@@ -47,12 +47,10 @@ def check_by_sweeps(
 def _swept(config: Config, batch: int, *, folder: Path) -> SweptBatch:
     train = config.train.model_copy(update={"batch_size": batch})
     try:
-        found = find_lr(config.model_copy(update={"train": train}), folder=folder).suggestion
+        result = find_lr(config.model_copy(update={"train": train}), folder=folder)
     except SweepError as error:
         return SweptBatch(batch=batch, suggestion=None, edge=None, status=error.found)
+    found = result.suggestion
     return SweptBatch(
-        batch=batch,
-        suggestion=found.suggestion,
-        edge=found.edge,
-        status=str(found.status),
+        batch=batch, suggestion=result.rate, edge=found.edge, status=str(found.status)
     )
