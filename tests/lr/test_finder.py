@@ -169,7 +169,7 @@ def test_watch_is_told_what_is_done(wine: DeviceData) -> None:
     assert seen == [("sweep", number, 40) for number in range(1, 41)]
     seen.clear()
     plan = ValidationPlan(rungs=LADDER[0], row_cost=0.1)
-    found = finder.validate(0.01, None, plan)
+    found = finder.validate(0.01, None, plan, edge=None)
     assert {(stage, total) for stage, _, total in seen} == {("validation", plan.trainings)}
     assert seen[-1][1] == pytest.approx(found.trainings)
 
@@ -178,7 +178,7 @@ def test_the_recipes_own_rate_is_a_candidate(wine: DeviceData) -> None:
     """In the place of one that is nearly the same, if there is one."""
     config = make_config(model=SMALL, train={"epochs": 2})
     finder = found_by(config, wine)
-    found = finder.validate(0.01, 0.0102, ValidationPlan(rungs=LADDER[0], row_cost=0.1))
+    found = finder.validate(0.01, 0.0102, ValidationPlan(rungs=LADDER[0], row_cost=0.1), edge=None)
     rates = [one.rate for one in found.candidates]
     assert [one.rate for one in found.candidates if one.own] == [0.0102]
     assert 0.01 not in rates
@@ -202,3 +202,17 @@ def test_nothing_of_the_callers_random_state_is_used(wine: DeviceData) -> None:
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
     assert found_by(config, wine).sweep(START, 2)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("step", "beyond"),
+    [pytest.param(1, False, id="one seed at the end"), pytest.param(3, True, id="two seeds")],
+)
+def test_beyond_the_edge_one_training_may_be_lucky(
+    wine: DeviceData, step: int, beyond: bool
+) -> None:
+    """Around 0.01 the first round goes up to 10^(3/4) times it, beyond the edge at 0.02."""
+    finder = found_by(make_config(model=SMALL, train={"epochs": 2}), wine)
+    plan = ValidationPlan(rungs=LADDER[step], row_cost=0.1)
+    found = finder.validate(0.01, None, plan, edge=0.02)
+    assert (found.candidates[-1].rate > 0.02) is beyond

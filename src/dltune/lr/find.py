@@ -151,7 +151,7 @@ def find_lr(
         if center is not None and (finder.is_cheap(plan) if validate is None else validate):
             if say is not None:
                 say(describe_plan(plan, config.train.epochs))
-            validation = finder.validate(center, own, plan)
+            validation = finder.validate(center, own, plan, edge=found.edge)
     return LrFind(
         curves=tuple(curves),
         suggestion=found,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,12 +108,22 @@ class Finder:
             self._config, parameters=self._parameters, examples=len(self._data.train), plan=plan
         )
 
-    def validate(self, center: float, own: float | None, plan: ValidationPlan) -> Validation:
-        """Train candidates around a rate, and the recipe's own."""
+    def validate(
+        self, center: float, own: float | None, plan: ValidationPlan, *, edge: float | None
+    ) -> Validation:
+        """Train candidates around a rate, and the recipe's own.
+
+        edge  where the sweeps turned unstable. One training may be lucky beyond it: where the last
+              round has one seed, nothing is tried there.
+        """
+        ceiling = math.inf
+        if edge is not None and plan.rungs[-1].seeds == 1:
+            ceiling = edge
         return validate(
             self._config,
             center=center,
             own=own,
+            ceiling=ceiling,
             seed=self._config.train.seed,
             plan=plan,
             data=self._data,

@@ -56,6 +56,7 @@ def validate(
     *,
     center: float,
     own: float | None,
+    ceiling: float = math.inf,
     seed: int,
     plan: ValidationPlan,
     data: DeviceData,
@@ -68,6 +69,7 @@ def validate(
     config   every value fixed; its learning rate is replaced.
     center   of the candidates, which are a quarter of a decade apart.
     own      the recipe's own value, to be tried as well; None if it has none.
+    ceiling  no candidate is higher, but for the recipe's own value.
     seed     of the first training of each candidate; the others are derived from it. All candidates
              start from the same weights and see the same batches, seed by seed.
     plan     how many, how long: see `plan_validation`.
@@ -87,8 +89,8 @@ def validate(
     seeds = [seed, *(derive_seed(seed, "lr-find", number) for number in range(1, _most(plan)))]
     with untouched_random_states(), named_failures(config):
         trainer = _Trainer(config, seeds, data, folder, stacked, watch)
-        rates = _first_rates(center, own, plan.rungs[0])
-        candidates = trainer.extended(rates, plan.rungs[0])
+        rates = _first_rates(min(center, ceiling), own, plan.rungs[0], ceiling=ceiling)
+        candidates = trainer.extended(rates, plan.rungs[0], ceiling=ceiling)
         for rung in plan.rungs[1:]:
             best = sorted(candidates, key=lambda one: one.loss)[: rung.candidates]
             kept = sorted(one.rate for one in best if math.isfinite(one.loss))
@@ -114,8 +116,12 @@ def _most(plan: ValidationPlan) -> int:
     return max(rung.seeds for rung in plan.rungs)
 
 
-def _first_rates(center: float, own: float | None, rung: Rung) -> list[float]:
+def _first_rates(
+    center: float, own: float | None, rung: Rung, *, ceiling: float = math.inf
+) -> list[float]:
     """A quarter of a decade apart, half of them above the center; the recipe's own as one of them.
+
+    ceiling  rates above it are left out.
 
     >>> [f"{rate:.2g}" for rate in _first_rates(0.01, 0.0102, Rung(candidates=3, seeds=1, share=1))]
     ['0.0056', '0.01', '0.018']
@@ -125,6 +131,7 @@ def _first_rates(center: float, own: float | None, rung: Rung) -> list[float]:
         two_digits(center * 10.0 ** (step / PER_DECADE))
         for step in range(-half, rung.candidates - half)
     ]
+    rates = [one for one in rates if one <= max(ceiling, rates[0])]
     if own is not None:
         rates = [one for one in rates if not _same(one, own)] + [own]
     return sorted(rates)
@@ -153,7 +160,7 @@ class _Trainer:
         self.trainings = 0.0
         self.updates = 0
 
-    def extended(self, rates: Sequence[float], rung: Rung) -> list[Candidate]:
+    def extended(self, rates: Sequence[float], rung: Rung, *, ceiling: float) -> list[Candidate]:
         """Train a round, and more rates beyond an end as long as the best one lies there."""
         found = self.train(rates, rung)
         for _ in range(EXTENSIONS):
@@ -169,6 +176,9 @@ class _Trainer:
                 found = self.train(list(map(two_digits, more)), rung) + found
             elif place == len(found) - 1:
                 more = [found[-1].rate * step**k for k in range(1, EXTENSION + 1)]
+                more = [one for one in more if one <= ceiling]
+                if not more:
+                    break
                 found = found + self.train(list(map(two_digits, more)), rung)
             else:
                 break
