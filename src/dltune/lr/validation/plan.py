@@ -84,8 +84,9 @@ def _halving(candidates: int, seeds: int, share: float, keep: int, last: int) ->
 
 # By rising cost. A short horizon favours small rates (Wu et al. 2018, 1803.02021), so a larger
 # budget goes into seeds and into the horizon of the first round, and only then into more rates. In
-# the benchmark's tuning half, mean regret: 0.009, 0.004, 0.002, 0.002, 0.002. What a second seed
-# in the last round is worth shows in the worst cases: a rate that is too high may be lucky once.
+# 27 of the tuning half's tasks, replayed from recorded trainings, the mean regret was about 0.009
+# (with 15 % of the epochs), 0.004, 0.002, 0.002 and 0.002. What a second seed in the last round is
+# worth shows in the worst cases: a rate that is too high may be lucky once.
 LADDER = (
     _halving(5, 1, 0.2, 2, 1),  # 3 trainings
     _halving(7, 1, 0.3, 3, 1),  # 5.1
