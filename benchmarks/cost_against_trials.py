@@ -42,7 +42,7 @@ def arguments(folder: Path, name: str, trials: int, seed: int, more: list[str]) 
 def search_here(typed: list[str]) -> None:
     """Run the command in this process; print its seconds and those inside `RunFolder.append`."""
     from dltune.cli.main import main as dltune
-    from dltune.search.store import RunFolder
+    from dltune.runs.folder import RunFolder
 
     inside: list[float] = []
     plain = RunFolder.append

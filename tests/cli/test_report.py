@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dltune.search.folder_lock import FolderLock
+from dltune.runs.folder_lock import FolderLock
 
 
 @pytest.fixture

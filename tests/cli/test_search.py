@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dltune.search.run import load_run
+from dltune.runs.run import load_run
 
 
 def trials_of(run: Path) -> list[dict[str, str]]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dltune.recipe.files import load_recipe
-from dltune.search.checkpoint import read_checkpoint
-from dltune.search.run import load_run
+from dltune.runs.checkpoint import read_checkpoint
+from dltune.runs.run import load_run
 
 
 def test_one_trial_in_a_run_folder(dltune, folder: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.space import Space
-from dltune.search.journal import Journal, read_journal
-from dltune.search.records import StoredTrial, StudyMeta
+from dltune.runs.journal import Journal, read_journal
+from dltune.runs.records import StoredTrial, StudyMeta
 from dltune.search.strategies.base import Observation, Proposal, Strategy
 from dltune.search.strategies.registry import STRATEGIES, build_strategy
 from dltune.search.study_loop import observations

@@ -10,7 +10,7 @@ from dltune.cli.output import to_json
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.report.document import study_document
-from dltune.search.records import StoredTrial
+from dltune.runs.records import StoredTrial
 from dltune.training.history import TrialResult, TrialState
 
 

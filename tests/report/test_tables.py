@@ -12,7 +12,7 @@ from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.space import Space
 from dltune.report.tables import failures, render_best, render_failures, render_winner
-from dltune.search.records import best_trials
+from dltune.runs.records import best_trials
 from dltune.training.history import TrialResult, TrialState
 
 

@@ -10,9 +10,9 @@ from typing import Self
 import torch
 
 from dltune.recipe.recipe import Recipe
-from dltune.search.checkpoint import Finished, checkpoint_bytes
+from dltune.runs.checkpoint import Finished, checkpoint_bytes
+from dltune.runs.records import StudyMeta
 from dltune.search.executors.protocol import Progress, TrialEnded
-from dltune.search.records import StudyMeta
 from dltune.search.strategies.random import RandomSearch
 from dltune.search.study_loop import with_seed
 from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState

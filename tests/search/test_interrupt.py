@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dltune.recipe.files import load_recipe
+from dltune.runs.run import load_run
 from dltune.search.interrupts import Interrupts
-from dltune.search.run import load_run
 from dltune.search.study import run_study
 from tests.search.test_study import table
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from dltune.recipe.files import load_recipe
-from dltune.search.checkpoint import read_checkpoint
-from dltune.search.run import load_run
+from dltune.runs.checkpoint import read_checkpoint
+from dltune.runs.run import load_run
 from dltune.search.strategies.random import RandomSearch
 from dltune.search.study import run_study
 from dltune.training.seeds import trial_seed

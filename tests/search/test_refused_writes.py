@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dltune.recipe.files import relocate
-from dltune.search.run import load_run
-from dltune.search.store import JOURNAL, RunFolder
+from dltune.runs.folder import JOURNAL, RunFolder
+from dltune.runs.run import load_run
 from dltune.training.history import TrialState
 from tests.search.made_up import finished, meta
 from tests.search.recipes import small

@@ -12,9 +12,9 @@ from dltune.data.device import to_device
 from dltune.data.load import load_data
 from dltune.models.build import build_model
 from dltune.recipe.files import load_recipe, parse_recipe
-from dltune.search.checkpoint import read_checkpoint
+from dltune.runs.checkpoint import read_checkpoint
+from dltune.runs.records import best_trials
 from dltune.search.events import Ending, EventKind, StudyEvent
-from dltune.search.records import best_trials
 from dltune.search.strategies.registry import build_strategy
 from dltune.training.history import Trial, TrialState
 from dltune.training.loop import train_cohort

@@ -11,11 +11,11 @@ import pytest
 
 from dltune.errors import RunFolderError
 from dltune.recipe.files import relocate
-from dltune.search.checkpoint import read_checkpoint
+from dltune.runs.checkpoint import read_checkpoint
+from dltune.runs.folder import RunFolder
+from dltune.runs.records import without_gap
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import EpochEnded, Noted, Progress, TrialStarted
-from dltune.search.records import without_gap
-from dltune.search.store import RunFolder
 from dltune.search.strategies.registry import build_strategy
 from dltune.search.study_loop import ASK_AT_ONCE, StudyLoop, observations
 from dltune.training.history import Trial, TrialState

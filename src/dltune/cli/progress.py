@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from dltune.cli.output import say
 from dltune.report.numbers import count_of, show_error, show_seconds
+from dltune.runs.records import ranking_objective
 from dltune.search.events import EventKind, StudyEvent
-from dltune.search.records import ranking_objective
 
 if TYPE_CHECKING:  # only a terminal needs it
     from rich.progress import Progress

@@ -16,7 +16,7 @@ def report(
     Example: dltune report runs/digits-mlp-1
     """
     from dltune.cli.show import all_complete, find_folder, say_diagnose, show_run
-    from dltune.search.run import load_run, rebuild_csv
+    from dltune.runs.run import load_run, rebuild_csv
 
     path = find_folder(run, runs_dir)
     loaded = load_run(path, histories="best")

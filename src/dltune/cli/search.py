@@ -142,8 +142,8 @@ def _search(
 def _show(end: StudyEnd, runs_dir: Path, *, as_json: bool) -> int:
     """Show what a search came to, and name the next command; the exit code."""
     from dltune.cli.show import all_complete, say_diagnose, show_run
+    from dltune.runs.run import load_run
     from dltune.search.events import Ending
-    from dltune.search.run import load_run
 
     run = load_run(end.path, histories="best")
     show_run(run, as_json=as_json)
@@ -188,7 +188,7 @@ def _run_path(
     given: Recipe | None, recipe: Path | None, *, name: str | None, runs_dir: Path, resume: bool
 ) -> Path:
     from dltune.diagnosis.readers.run_folder import find_run
-    from dltune.search.store import new_run_path
+    from dltune.runs.folder import new_run_path
 
     if not resume:
         assert recipe is not None  # `_read` has refused

@@ -11,7 +11,7 @@ from dltune.report.bounds import find_bound_hits, render_bound_hits
 from dltune.report.document import study_document
 from dltune.report.tables import render_best, render_failures, render_winner
 from dltune.report.terminal import wants_color, width_of
-from dltune.search.run import Run
+from dltune.runs.run import Run
 from dltune.training.history import TrialState
 
 

@@ -16,8 +16,8 @@ from dltune.report.numbers import count_of, show_error, show_value
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
     from dltune.recipe.schema import Config
+    from dltune.runs.folder import RunFolder
     from dltune.search.interrupts import Interrupts
-    from dltune.search.store import RunFolder
     from dltune.training.engine import Stop
     from dltune.training.history import EpochRecord
     from dltune.training.loop import CohortEpoch, TrialOutcome
@@ -44,7 +44,7 @@ def train(
     given.config()  # refuses ranges, before anything is loaded
 
     from dltune.cli.show import all_complete, say_diagnose, show_run
-    from dltune.search.run import load_run
+    from dltune.runs.run import load_run
 
     stopped_by: str | None = None
     while stopped_by is None:
@@ -67,7 +67,7 @@ def train(
 
 
 def _free_path(runs_dir: Path, name: str | None, stem: str) -> Path:
-    from dltune.search.store import new_run_path
+    from dltune.runs.folder import new_run_path
 
     try:
         return new_run_path(runs_dir, name=name, stem=stem)
@@ -85,7 +85,7 @@ def _train_into(path: Path, recipe: Recipe) -> str:
     from dltune.data.device import resolve_device, to_device
     from dltune.data.load import load_data
     from dltune.recipe.references import check_factory
-    from dltune.search.checkpoint import Finished, checkpoint_bytes
+    from dltune.runs.checkpoint import Finished, checkpoint_bytes
     from dltune.search.data_shelf import examples_of
     from dltune.search.interrupts import Interrupts
     from dltune.training.history import Trial
@@ -127,8 +127,8 @@ def _new_folder(
     path: Path, recipe: Recipe, config: Config, examples: Mapping[str, int | None]
 ) -> RunFolder:
     from dltune.recipe.files import relocate
-    from dltune.search.records import StudyMeta
-    from dltune.search.store import RunFolder
+    from dltune.runs.folder import RunFolder
+    from dltune.runs.records import StudyMeta
 
     meta = StudyMeta(
         strategy=STRATEGY,

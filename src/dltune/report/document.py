@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dltune.report.tables import BEST_SHOWN, failures
-from dltune.search.records import StoredTrial, best_trials
+from dltune.runs.records import StoredTrial, best_trials
 from dltune.training.history import TrialResult
 
 TRIAL_KEYS = (

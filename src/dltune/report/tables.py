@@ -14,7 +14,7 @@ from rich.text import Text
 from dltune.recipe.space import Space
 from dltune.report.numbers import count_of, show_error, show_seconds, show_value
 from dltune.report.terminal import PLAIN_WIDTH, render, sparkline
-from dltune.search.records import best_trials
+from dltune.runs.records import best_trials
 from dltune.training.history import TrialResult, TrialState
 
 BEST_SHOWN = 10  # fits a screen of 24 lines together with what stands around it

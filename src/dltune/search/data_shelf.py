@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dltune.data.dataset import Dataset
 from dltune.recipe.schema import DataConfig
-from dltune.search.records import SPLITS
+from dltune.runs.records import SPLITS
 
 if TYPE_CHECKING:
     from dltune.data.device import DeviceData

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dltune.errors import RunFolderError
-from dltune.search.csv_files import replace_file
+from dltune.runs.csv_files import replace_file
 
 STACK_FILE = "stack.json"
 

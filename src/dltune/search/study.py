@@ -14,14 +14,14 @@ from dltune.recipe.files import relocate
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
+from dltune.runs.folder import RunFolder, check_free
+from dltune.runs.records import StudyMeta, without_gap
+from dltune.runs.resume import check_same_options, check_same_recipe
 from dltune.search.data_shelf import DataShelf, examples_of
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import build_executor, check_options
 from dltune.search.executors.machine import WorkersOption
 from dltune.search.plan import StackOption
-from dltune.search.records import StudyMeta, without_gap
-from dltune.search.resume import check_same_options, check_same_recipe
-from dltune.search.store import RunFolder, check_free
 from dltune.search.strategies.base import Strategy
 from dltune.search.strategies.random import proposal_generator
 from dltune.search.strategies.registry import build_strategy

@@ -10,7 +10,10 @@ from typing import TypedDict, Unpack
 
 from dltune.errors import RecipeError
 from dltune.recipe.schema import Config
-from dltune.search.checkpoint import Finished
+from dltune.runs.checkpoint import Finished
+from dltune.runs.folder import RunFolder
+from dltune.runs.records import better, ranking_objective, without_gap
+from dltune.runs.resume import check_same_values
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import (
     EpochEnded,
@@ -22,10 +25,7 @@ from dltune.search.executors.protocol import (
 )
 from dltune.search.failures import FirstTrials
 from dltune.search.interrupts import Interrupts
-from dltune.search.records import better, ranking_objective, without_gap
-from dltune.search.resume import check_same_values
 from dltune.search.running import Running
-from dltune.search.store import RunFolder
 from dltune.search.strategies.base import Observation, Proposal, Strategy
 from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
 from dltune.training.seeds import trial_seed
@@ -131,7 +131,7 @@ class StudyLoop:
         for proposal in proposals:
             number = proposal.number
             if number in self._results:
-                check_same_values(self._folder.path, self._results[number], proposal)
+                check_same_values(self._folder.path, self._results[number], proposal.values)
                 continue
             self._first.expect(number)
             seed = trial_seed(self._folder.meta.seed, number)

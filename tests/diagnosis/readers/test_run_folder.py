@@ -11,8 +11,8 @@ from dltune.diagnosis.readers.cells import setting
 from dltune.diagnosis.readers.run_folder import COLUMNS, find_run, read_run
 from dltune.errors import RunFolderError
 from dltune.recipe.schema import Config, flatten
-from dltune.search.csv_files import TrialsCsv
-from dltune.search.records import StoredTrial
+from dltune.runs.csv_files import TrialsCsv
+from dltune.runs.records import StoredTrial
 from dltune.training.history import TrialResult, TrialState
 
 RECIPE = """[data]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from dltune.errors import DltuneError
 from dltune.recipe.schema import Config
-from dltune.search.checkpoint import checkpoint_bytes
+from dltune.runs.checkpoint import checkpoint_bytes
+from dltune.runs.records import ranking_objective
 from dltune.search.data_shelf import DataShelf, examples_of
 from dltune.search.executors.protocol import EpochEnded, Progress, TrialEnded, TrialStarted
 from dltune.search.plan import Plan
-from dltune.search.records import ranking_objective
 from dltune.training.history import Trial, TrialResult, TrialState
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import importlib
 
 for _name in (
     "dltune.search.executors.worker",
-    "dltune.search.checkpoint",
+    "dltune.runs.checkpoint",
     "dltune.training.loop",
     "dltune.training.probe",
 ):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dltune.recipe.schema import FactoryConfig
+from dltune.runs.records import better, ranking_objective
 from dltune.search.cohorts import Group, by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf, examples_of
 from dltune.search.executors.backlog import Backlog, Work
@@ -28,7 +29,6 @@ from dltune.search.executors.worker import (
     TrainTask,
 )
 from dltune.search.plan import Plan, PlanBook
-from dltune.search.records import better, ranking_objective
 from dltune.training.history import Trial, TrialResult
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from dltune.data.dataset import Dataset, Examples
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
+from dltune.runs.records import SPLITS
 from dltune.search.data_shelf import DataShelf
-from dltune.search.records import SPLITS
 
 ABOUT = "about.pickle"  # everything but the examples; small
 PARTS = ("features", "targets")

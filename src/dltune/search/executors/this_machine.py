@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Self
 
 from dltune.recipe.schema import FactoryConfig
+from dltune.runs.records import better, ranking_objective
 from dltune.search.cohorts import Group, by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.backlog import Backlog
 from dltune.search.executors.cohort_trainer import Cohort, CohortTrainer, StackFailed
 from dltune.search.executors.protocol import Progress, TrialEnded
 from dltune.search.plan import Plan, PlanBook
-from dltune.search.records import better, ranking_objective
 from dltune.training.history import Trial, TrialResult
 
 

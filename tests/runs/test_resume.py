@@ -9,7 +9,7 @@ import pytest
 from dltune.errors import DltuneError, RunFolderError, UsageError
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
-from dltune.search.run import load_run
+from dltune.runs.run import load_run
 from dltune.search.study import run_study
 from tests.search.recipes import looped_study, small
 

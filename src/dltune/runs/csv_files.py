@@ -24,7 +24,7 @@ from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.recipe.validation import probes
-from dltune.search.records import SPLITS, StoredTrial
+from dltune.runs.records import SPLITS, StoredTrial
 from dltune.training.history import EpochRecord, TrialResult
 
 EXAMPLES_COLUMNS = {f"{split}_examples": split for split in SPLITS}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dltune.errors import RunFolderError
-from dltune.search.csv_files import (
+from dltune.runs.csv_files import (
     append_history,
     cell,
     keep_history,

@@ -8,11 +8,11 @@ from typing import Literal
 
 from dltune.recipe.files import load_recipe
 from dltune.recipe.recipe import Recipe
-from dltune.search.csv_files import TrialsCsv, columns_of, keep_history, read_history
-from dltune.search.folder_lock import FolderLock
-from dltune.search.journal import read_journal
-from dltune.search.records import StoredTrial, StudyMeta, best_trials
-from dltune.search.store import HISTORY, JOURNAL, RECIPE, TRIALS, check_is_run_folder
+from dltune.runs.csv_files import TrialsCsv, columns_of, keep_history, read_history
+from dltune.runs.folder_lock import FolderLock
+from dltune.runs.journal import read_journal
+from dltune.runs.records import StoredTrial, StudyMeta, best_trials
+from dltune.runs.folder import HISTORY, JOURNAL, RECIPE, TRIALS, check_is_run_folder
 from dltune.training.history import TrialResult
 
 

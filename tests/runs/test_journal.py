@@ -23,9 +23,9 @@ from dltune.errors import RunFolderError
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.space import Dimension, Space
-from dltune.search.distributions import OptunaSpace, distribution_of
-from dltune.search.journal import OPTUNA_STATES, Operation, read_journal
-from dltune.search.store import RunFolder
+from dltune.runs.distributions import OptunaSpace, distribution_of
+from dltune.runs.journal import OPTUNA_STATES, Operation, read_journal
+from dltune.runs.folder import RunFolder
 from dltune.training.history import TrialState
 from tests.search.made_up import finished, meta
 from tests.search.recipes import CONDITIONAL, small

@@ -16,9 +16,9 @@ import torch
 from dltune.errors import RunFolderError
 from dltune.recipe.files import load_recipe, relocate
 from dltune.recipe.recipe import Recipe
-from dltune.search.checkpoint import read_checkpoint
-from dltune.search.run import load_run, rebuild_csv
-from dltune.search.store import RunFolder, check_is_run_folder, new_run_path
+from dltune.runs.checkpoint import read_checkpoint
+from dltune.runs.run import load_run, rebuild_csv
+from dltune.runs.folder import RunFolder, check_is_run_folder, new_run_path
 from dltune.training.history import Trial, TrialState
 from tests.search.made_up import bare, finished, meta
 from tests.search.recipes import CONDITIONAL, small
@@ -372,7 +372,7 @@ def test_reading_changes_nothing_and_rebuilding_mends(tmp_path: Path, recipe: Re
 def test_reading_needs_no_torch(tmp_path: Path, recipe: Recipe) -> None:
     write_trials(tmp_path / "run", recipe)
     program = (
-        "import sys\nfrom pathlib import Path\nfrom dltune.search.run import load_run\n"
+        "import sys\nfrom pathlib import Path\nfrom dltune.runs.run import load_run\n"
         f"print(len(load_run(Path({str(tmp_path / 'run')!r})).trials))\n"
         "print([name for name in ('torch', 'pandas', 'sklearn') if name in sys.modules])\n"
     )
@@ -454,7 +454,7 @@ class TestErrors:
     def test_a_folder_in_which_another_process_writes(self, tmp_path: Path, recipe: Recipe) -> None:
         folder = RunFolder.create(tmp_path / "run", recipe, meta())
         program = (
-            "from pathlib import Path\nfrom dltune.search.store import RunFolder\n"
+            "from pathlib import Path\nfrom dltune.runs.folder import RunFolder\n"
             f"try: RunFolder.open(Path({str(tmp_path / 'run')!r}))\n"
             "except Exception as error: print(error)"
         )

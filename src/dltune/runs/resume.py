@@ -9,8 +9,7 @@ from typing import Any
 from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.toml_value import shown
-from dltune.search.records import StudyMeta
-from dltune.search.strategies.base import Proposal
+from dltune.runs.records import StudyMeta
 from dltune.training.history import TrialResult
 
 # More differences than this fill the screen; the first ones show what happened.
@@ -72,12 +71,12 @@ def check_same_options(
         )
 
 
-def check_same_values(path: Path, stored: TrialResult, proposal: Proposal) -> None:
+def check_same_values(path: Path, stored: TrialResult, values: Mapping[str, Any]) -> None:
     """Raise RunFolderError unless a stored trial has the values that the strategy chooses for it.
 
     It chooses others where a library draws its random numbers otherwise than the one before.
     """
-    before, now = stored.values, proposal.values
+    before, now = stored.values, values
     differing = [
         f"{name} was {_said(before, name)}, would now be {_said(now, name)}"
         for name in sorted({*before, *now})

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 from dltune.errors import RunFolderError
 from dltune.recipe.space import Space
-from dltune.search.csv_files import replace_file
-from dltune.search.records import StoredTrial, StudyMeta, ranking_objective
+from dltune.runs.csv_files import replace_file
+from dltune.runs.records import StoredTrial, StudyMeta, ranking_objective
 from dltune.training.history import TrialResult, TrialState
 
 if TYPE_CHECKING:  # a tenth of a second: imported once the first trial has ended
     from optuna.storages.journal import JournalFileBackend
 
-    from dltune.search.distributions import OptunaSpace
+    from dltune.runs.distributions import OptunaSpace
 
 # Seconds after which a lock file that nobody touches counts as left behind by a killed process: an
 # append holds it for milliseconds, and Optuna warns below 3.
@@ -106,7 +106,7 @@ class Journal:
 
     def append(self, trials: Sequence[StoredTrial], space: Space) -> None:
         """Add trials that the file does not have, in any order; one append."""
-        from dltune.search.distributions import OptunaSpace
+        from dltune.runs.distributions import OptunaSpace
 
         words, now = OptunaSpace(space), datetime.datetime.now(datetime.UTC)
         self._append([_trial_entry(trial, words, now) for trial in trials])

@@ -20,8 +20,8 @@ from dltune.errors import FolderTakenError, RunFolderError
 from dltune.recipe.files import load_recipe, parse_recipe, recipe_text_with
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
-from dltune.search.checkpoint import Finished
-from dltune.search.csv_files import (
+from dltune.runs.checkpoint import Finished
+from dltune.runs.csv_files import (
     TrialsCsv,
     append_history,
     columns_of,
@@ -30,9 +30,9 @@ from dltune.search.csv_files import (
     sort_rows,
     start_history,
 )
-from dltune.search.folder_lock import FolderLock
-from dltune.search.journal import Journal, cut_torn_entry, read_journal
-from dltune.search.records import StoredTrial, StudyMeta, better
+from dltune.runs.folder_lock import FolderLock
+from dltune.runs.journal import Journal, cut_torn_entry, read_journal
+from dltune.runs.records import StoredTrial, StudyMeta, better
 from dltune.training.history import Trial, TrialResult, TrialState
 
 RECIPE, JOURNAL, TRIALS, HISTORY = "recipe.toml", "study.journal", "trials.csv", "history.csv"
