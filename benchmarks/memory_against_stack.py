@@ -43,7 +43,7 @@ def train_here(task: Task, stack: int) -> None:
     ]
     assert len(outcomes) == stack
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RUSAGE_UNIT
-    print(json.dumps({"peak": peak, "parameters": outcomes[0].result.parameters}))
+    print(json.dumps({"peak": peak, "parameters": outcomes[0].record.parameters}))
 
 
 def rows_of(task: Task, stacks: list[int]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from tasks import FOLDER, TASKS, Task
 
 from dltune.data.device import DeviceData, to_device
 from dltune.data.load import load_data
-from dltune.training.history import Trial, TrialResult, TrialState
+from dltune.training.history import Trial, TrialRecord, TrialState
 from dltune.training.learner import Learner
 from dltune.training.loop import train_cohort
 
@@ -88,7 +88,7 @@ def task_data(task: Task) -> DeviceData:
     return to_device(load_data(task.config().data, folder=FOLDER), torch.device("cpu"))
 
 
-def train_all(trials: Sequence[Trial], data: DeviceData) -> list[TrialResult]:
+def train_all(trials: Sequence[Trial], data: DeviceData) -> list[TrialRecord]:
     """Train in stacks and return the results in order."""
     results = []
     for start in range(0, len(trials), STACK):
@@ -97,12 +97,12 @@ def train_all(trials: Sequence[Trial], data: DeviceData) -> list[TrialResult]:
             try:
                 next(training)
             except StopIteration as end:
-                results += [outcome.result for outcome in end.value]
+                results += [outcome.record for outcome in end.value]
                 break
     return results
 
 
-def losses_of(result: TrialResult) -> tuple[float, float]:
+def losses_of(result: TrialRecord) -> tuple[float, float]:
     """Best and final dev loss; infinite where the training diverged."""
     if result.state is not TrialState.COMPLETE or result.dev_loss is None:
         return math.inf, math.inf
@@ -121,7 +121,7 @@ def find_oracle(task: Task) -> Oracle:
     )
     low, high = FIRST_GRID.get(task.optimizer, FIRST_GRID_SCALED)
     wanted = list(range(low, high + 1))
-    measured: dict[int, list[TrialResult]] = {}
+    measured: dict[int, list[TrialRecord]] = {}
     while True:
         missing = [quarter for quarter in wanted if quarter not in measured]
         trials = [

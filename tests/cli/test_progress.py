@@ -12,7 +12,7 @@ import pytest
 
 from dltune.cli.progress import SearchProgress, completed
 from dltune.search.events import EventKind, StudyEvent
-from dltune.training.history import EpochRecord, TrialResult, TrialState
+from dltune.training.history import EpochRecord, TrialRecord, TrialState
 
 
 class Clock:
@@ -46,8 +46,8 @@ def event(kind: EventKind, **parts: Any) -> StudyEvent:
     return StudyEvent(kind=kind, **{"done": 0, "total": 10} | parts)
 
 
-def best(number: int, dev_error: float) -> TrialResult:
-    return TrialResult(
+def best(number: int, dev_error: float) -> TrialRecord:
+    return TrialRecord(
         number=number, seed=0, state=TrialState.COMPLETE, objective=dev_error, dev_error=dev_error
     )
 

@@ -27,7 +27,7 @@ def test_table_on_stdout_progress_and_advice_on_stderr(dltune, folder: Path) -> 
     run = load_run(folder / "runs" / "tiny-1")
     header, *rows = done.out.split("\n")[1:5]
     assert header.split() == ["#", "trial", "error", "error", "epoch", "seconds", "lr"]
-    by_error = sorted(run.results, key=lambda one: (one.dev_error, one.number))
+    by_error = sorted(run.trials, key=lambda one: (one.dev_error, one.number))
     assert [int(row.split()[1]) for row in rows] == [one.number for one in by_error]
     best = by_error[0]
     assert f"best: trial {best.number}, epoch {best.best_epoch} of 2, " in done.out
@@ -41,7 +41,7 @@ def test_table_on_stdout_progress_and_advice_on_stderr(dltune, folder: Path) -> 
     assert lines[-1] == (
         "next: dltune diagnose runs/tiny-1  (bias or variance, and what to change)"
     )
-    assert run.meta.seed == 5
+    assert run.about.seed == 5
     assert "\x1b" not in done.out + done.err
 
 

@@ -21,7 +21,7 @@ def test_one_trial_in_a_run_folder(dltune, folder: Path) -> None:
     done = dltune("train", "tiny.toml", "--set", "optim.lr=0.01", "--set", "model.hidden=[4]")
     assert done.code == 0
     run = load_run(folder / "runs" / "tiny-1")
-    (result,) = run.results
+    (result,) = run.trials
     assert done.out.startswith(f"best: epoch {result.best_epoch} of 2, ")
     assert f"dev error {result.dev_error:.4f}   train error {result.train_error:.4f}" in done.out
     lines = done.err.splitlines()

@@ -14,7 +14,7 @@ from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.build import build_executor
 from dltune.search.executors.protocol import EpochEnded, Executor, TrialEnded, TrialStarted
 from dltune.search.plan import StackOption
-from dltune.training.history import Trial, TrialResult, TrialState
+from dltune.training.history import Trial, TrialRecord, TrialState
 from tests.search.executors.trials import EXAMPLES, numbers, own, train, trial
 
 Build = Callable[[StackOption], Executor]
@@ -78,7 +78,7 @@ def test_every_trial_starts_and_ends(executor: Executor) -> None:
         assert starts.index(True) < ends.index(True)
     for number, ended in seen.ended.items():
         assert ended.trial == TRIALS[number]
-        assert ended.result.seed == TRIALS[number].seed
+        assert ended.record.seed == TRIALS[number].seed
         assert ended.examples == EXAMPLES
 
 
@@ -134,7 +134,7 @@ def test_the_best_brings_its_checkpoint(executor: Executor) -> None:
 
 
 def test_who_is_beaten_brings_none(executor: Executor) -> None:
-    best = TrialResult(number=9, seed=0, state=TrialState.COMPLETE, objective=-1.0)
+    best = TrialRecord(number=9, seed=0, state=TrialState.COMPLETE, objective=-1.0)
     seen = train(executor, TRIALS, best)
     assert [ended.checkpoint for ended in seen.ended.values()] == [None] * 6
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from dltune.runs.records import StoredTrial, StudyMeta
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.space import Space
 from dltune.runs.journal import Journal, read_journal
-from dltune.runs.records import StoredTrial, StudyMeta
-from dltune.search.strategies.base import Observation, Proposal, Strategy
+from dltune.search.strategies.base import Proposal, Strategy
 from dltune.search.strategies.registry import STRATEGIES, build_strategy
 from dltune.search.study_loop import observations
-from dltune.training.history import TrialResult, TrialState
+from dltune.training.history import TrialRecord, TrialState
 
 WITH_CHANCE = ["evolution", "random"]
 WITHOUT_CHANCE = ["grid"]
@@ -61,11 +61,11 @@ def fixture_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def result_of(space: Space, proposal: Proposal) -> TrialResult:
+def result_of(space: Space, proposal: Proposal) -> TrialRecord:
     """A made-up trial: a bowl in the unit cube, with failures among them."""
     failed = proposal.number % 7 == 3
     bowl = sum((unit - 0.3) ** 2 for unit in space.to_unit(proposal.values))
-    return TrialResult(
+    return TrialRecord(
         number=proposal.number,
         seed=proposal.number,
         state=TrialState.FAILED if failed else TrialState.COMPLETE,
@@ -77,10 +77,10 @@ def result_of(space: Space, proposal: Proposal) -> TrialResult:
 
 def search(
     strategy: Strategy, space: Space, trials: int = TRIALS, at_a_time: int = TRIALS
-) -> tuple[list[Proposal], list[TrialResult]]:
+) -> tuple[list[Proposal], list[TrialRecord]]:
     """What a study does with a strategy."""
     proposals: list[Proposal] = []
-    results: list[TrialResult] = []
+    results: list[TrialRecord] = []
     while len(proposals) < trials:
         asked = strategy.ask(min(at_a_time, trials - len(proposals)))
         if not asked:

@@ -260,7 +260,7 @@ def trained(made: Config) -> TrialOutcome:
 
 def assert_bit_identical(one: TrialOutcome, other: TrialOutcome) -> None:
     histories = [
-        [dataclasses.replace(record, seconds=0.0) for record in outcome.result.history]
+        [dataclasses.replace(record, seconds=0.0) for record in outcome.record.history]
         for outcome in (one, other)
     ]
     assert histories[0] == histories[1]

@@ -50,6 +50,6 @@ def test_two_trials_of_its_own_search_complete(path: Path, tmp_path: Path) -> No
     strategy = parse(command_of(path)).params["strategy"]
     recipe = load_recipe(path, overrides=["train.epochs=1", "train.device=cpu"])
     end = run_study(recipe, path=tmp_path / "run", strategy=strategy, trials=2)
-    assert [(result.state.value, result.epochs) for result in end.results] == [("complete", 1)] * 2
+    assert [(result.state.value, result.epochs) for result in end.trials] == [("complete", 1)] * 2
     assert end.best is not None
     assert end.best.test_error is not None

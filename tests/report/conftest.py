@@ -10,14 +10,14 @@ import pytest
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
-from dltune.training.history import EpochRecord, TrialResult, TrialState
+from dltune.training.history import EpochRecord, TrialRecord, TrialState
 
 STUDY = json.loads((Path(__file__).parent / "digits_study.json").read_text())
 
 
-def result_from(stored: dict[str, Any]) -> TrialResult:
+def result_from(stored: dict[str, Any]) -> TrialRecord:
     history = tuple(EpochRecord(**record) for record in stored["history"])
-    return TrialResult(**stored | {"state": TrialState(stored["state"]), "history": history})
+    return TrialRecord(**stored | {"state": TrialState(stored["state"]), "history": history})
 
 
 @pytest.fixture(scope="session")
@@ -26,5 +26,5 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def results() -> list[TrialResult]:
+def results() -> list[TrialRecord]:
     return [result_from(stored) for stored in STUDY["trials"]]

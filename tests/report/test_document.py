@@ -6,22 +6,23 @@ import dataclasses
 import json
 from pathlib import Path
 
+from dltune.runs.records import StoredTrial
+
 from dltune.cli.output import to_json
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.report.document import study_document
-from dltune.runs.records import StoredTrial
-from dltune.training.history import TrialResult, TrialState
+from dltune.training.history import TrialRecord, TrialState
 
 
-def stored(recipe: Recipe, results: list[TrialResult]) -> list[StoredTrial]:
+def stored(recipe: Recipe, results: list[TrialRecord]) -> list[StoredTrial]:
     return [
         StoredTrial(result=one, config=flatten(recipe.config(one.values)), examples={})
         for one in results
     ]
 
 
-def test_keys_and_numbers(recipe: Recipe, results: list[TrialResult]) -> None:
+def test_keys_and_numbers(recipe: Recipe, results: list[TrialRecord]) -> None:
     document = study_document(
         Path("runs/four"),
         stored(recipe, results),
@@ -49,7 +50,7 @@ def test_keys_and_numbers(recipe: Recipe, results: list[TrialResult]) -> None:
     assert {key: value for key, value in best.items() if key != "config"} == first
 
 
-def test_without_a_complete_trial_best_is_null(recipe: Recipe, results: list[TrialResult]) -> None:
+def test_without_a_complete_trial_best_is_null(recipe: Recipe, results: list[TrialRecord]) -> None:
     diverged = [one for one in results if one.state is TrialState.DIVERGED]
     document = study_document(
         Path("runs/x"), stored(recipe, diverged), strategy="grid", seed=0, metric="dev_error"
@@ -58,7 +59,7 @@ def test_without_a_complete_trial_best_is_null(recipe: Recipe, results: list[Tri
     assert document["top"] == []
 
 
-def test_what_is_not_finite_is_null_in_json(recipe: Recipe, results: list[TrialResult]) -> None:
+def test_what_is_not_finite_is_null_in_json(recipe: Recipe, results: list[TrialRecord]) -> None:
     odd = [dataclasses.replace(results[7], train_loss=float("nan"), test_loss=float("inf"))]
     document = study_document(
         Path("runs/x"), stored(recipe, odd), strategy="random", seed=0, metric="dev_error"

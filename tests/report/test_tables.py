@@ -7,30 +7,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dltune.runs.records import best_trials
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.space import Space
 from dltune.report.tables import failures, render_best, render_failures, render_winner
-from dltune.runs.records import best_trials
-from dltune.training.history import TrialResult, TrialState
+from dltune.training.history import TrialRecord, TrialState
 
 
 def test_best_trials_at_80_columns(
-    recipe: Recipe, results: list[TrialResult], golden: Callable[[str], str]
+    recipe: Recipe, results: list[TrialRecord], golden: Callable[[str], str]
 ) -> None:
     assert render_best(results, recipe.space) == golden("best_trials.txt")
 
 
 def test_a_wide_terminal_has_room_for_every_hyperparameter(
-    recipe: Recipe, results: list[TrialResult], golden: Callable[[str], str]
+    recipe: Recipe, results: list[TrialRecord], golden: Callable[[str], str]
 ) -> None:
     text = render_best(results, recipe.space, width=120, limit=3)
     assert text == golden("best_trials_wide.txt")
 
 
 def test_the_objective_decides_and_has_a_column(
-    recipe: Recipe, results: list[TrialResult], golden: Callable[[str], str]
+    recipe: Recipe, results: list[TrialRecord], golden: Callable[[str], str]
 ) -> None:
     by_loss = [
         dataclasses.replace(one, objective=one.dev_loss) if one.objective is not None else one
@@ -42,7 +42,7 @@ def test_the_objective_decides_and_has_a_column(
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 def test_no_line_is_longer_than_the_terminal(
-    recipe: Recipe, results: list[TrialResult], width: int
+    recipe: Recipe, results: list[TrialRecord], width: int
 ) -> None:
     text = render_best(results, recipe.space, width=width)
     lines = text.split("\n")
@@ -50,7 +50,7 @@ def test_no_line_is_longer_than_the_terminal(
     assert max(map(len, lines)) <= max(width, 45)
 
 
-def test_rows_are_in_order_of_the_objective(recipe: Recipe, results: list[TrialResult]) -> None:
+def test_rows_are_in_order_of_the_objective(recipe: Recipe, results: list[TrialRecord]) -> None:
     rows = render_best(results, recipe.space, limit=4).split("\n")[2:6]
     numbers = [int(row.split()[1]) for row in rows]
     complete = [one for one in results if one.state is TrialState.COMPLETE]
@@ -58,37 +58,37 @@ def test_rows_are_in_order_of_the_objective(recipe: Recipe, results: list[TrialR
     assert [errors[number] for number in numbers] == sorted(errors.values())[:4]  # type: ignore[type-var]
 
 
-def test_colour_only_on_request(recipe: Recipe, results: list[TrialResult]) -> None:
+def test_colour_only_on_request(recipe: Recipe, results: list[TrialRecord]) -> None:
     plain = render_best(results, recipe.space)
     coloured = render_best(results, recipe.space, color=True)
     assert "\x1b[" not in plain
     assert "\x1b[32m" in coloured  # the best row is green
 
 
-def test_a_study_without_a_complete_trial_has_no_table(results: list[TrialResult]) -> None:
+def test_a_study_without_a_complete_trial_has_no_table(results: list[TrialRecord]) -> None:
     diverged = [one for one in results if one.state is TrialState.DIVERGED]
     assert len(diverged) == 6
     assert render_best(diverged, Space()) == ""
 
 
-def test_winner(results: list[TrialResult], golden: Callable[[str], str]) -> None:
+def test_winner(results: list[TrialRecord], golden: Callable[[str], str]) -> None:
     best = best_trials(results)[0]
     assert render_winner(best, trials=len(results)) == golden("winner.txt")
 
 
-def test_the_winner_of_one_is_not_numbered(results: list[TrialResult]) -> None:
+def test_the_winner_of_one_is_not_numbered(results: list[TrialRecord]) -> None:
     best = dataclasses.replace(best_trials(results)[0], seconds=3.25, history=(), test_error=None)
     assert render_winner(best, trials=1) == (
         "best: epoch 4 of 4, 3.2 s, 1,210 parameters\ndev error 0.0557   train error 0.0436"
     )
 
 
-def test_failures_at_80_columns(results: list[TrialResult], golden: Callable[[str], str]) -> None:
+def test_failures_at_80_columns(results: list[TrialRecord], golden: Callable[[str], str]) -> None:
     assert render_failures(results) == golden("failures.txt")
 
 
-def failed(number: int, reason: str, state: TrialState = TrialState.FAILED) -> TrialResult:
-    return TrialResult(number=number, seed=0, state=state, reason=reason)
+def failed(number: int, reason: str, state: TrialState = TrialState.FAILED) -> TrialRecord:
+    return TrialRecord(number=number, seed=0, state=state, reason=reason)
 
 
 def test_reasons_are_grouped_across_epochs_and_the_commonest_comes_first() -> None:
@@ -121,7 +121,7 @@ def test_only_the_commonest_reasons_are_listed() -> None:
     assert lines[-1] == "  and 2 other reasons in trials.csv"
 
 
-def test_no_failures_no_text(results: list[TrialResult]) -> None:
+def test_no_failures_no_text(results: list[TrialRecord]) -> None:
     assert render_failures([one for one in results if one.state is TrialState.COMPLETE]) == ""
 
 
@@ -148,7 +148,7 @@ def test_a_deciding_choice_stands_before_what_it_decides() -> None:
         "optim": "adam",
         "optim[adam].lr": 1e-2,
     }
-    result = TrialResult(
+    result = TrialRecord(
         number=0,
         seed=1,
         state=TrialState.COMPLETE,

@@ -20,7 +20,7 @@ from dltune.runs.checkpoint import read_checkpoint
 from dltune.runs.run import load_run, rebuild_csv
 from dltune.runs.folder import RunFolder, check_is_run_folder, new_run_path
 from dltune.training.history import Trial, TrialState
-from tests.search.made_up import bare, finished, meta
+from tests.search.made_up import about, append, bare, finished, opened
 from tests.search.recipes import CONDITIONAL, small
 
 OUTCOMES = [0.5, None, 0.2, 0.3, 0.2]
@@ -33,7 +33,7 @@ def fixture_recipe() -> Recipe:
 
 def write_trials(path: Path, recipe: Recipe, count: int = len(OUTCOMES)) -> None:
     """A folder with the first of these outcomes, in blocks of two."""
-    folder = RunFolder.create(path, relocate(recipe, path), meta())
+    folder = RunFolder.create(path, relocate(recipe, path), about())
     block = []
     for number, objective in enumerate(OUTCOMES[:count]):
         if objective is None:
@@ -42,9 +42,9 @@ def write_trials(path: Path, recipe: Recipe, count: int = len(OUTCOMES)) -> None
             one = finished(recipe, number, objective)
         block.append(one)
         if len(block) == 2:
-            folder.append(block)
+            append(folder, *block)
             block = []
-    folder.append(block)
+    append(folder, *block)
     folder.close()
 
 
@@ -84,7 +84,7 @@ def test_the_files_of_a_run_folder(tmp_path: Path, recipe: Recipe) -> None:
     assert {row["dead_units"] for row in history} == {""}
     first = trials[0]
     assert (first["train_examples"], first["train_dev_examples"]) == ("106", "")
-    assert float(first["optim.lr"]) == finished(recipe, 0, 0.5).result.values["optim.lr"]
+    assert float(first["optim.lr"]) == finished(recipe, 0, 0.5).record.values["optim.lr"]
 
 
 def test_the_best_is_ready_to_train_and_its_weights_are_kept(
@@ -108,7 +108,7 @@ def test_file_references_hold_from_the_run_folder(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(text)
     path = tmp_path / "runs" / "first"
     recipe = relocate(load_recipe(tmp_path / "recipe.toml"), path)
-    RunFolder.create(path, recipe, meta()).close()
+    RunFolder.create(path, recipe, about()).close()
     stored = load_run(path).recipe
     assert stored.table["data"]["source"] == "../../wine.csv"
     assert (stored.folder / stored.table["data"]["source"]).exists()
@@ -118,7 +118,7 @@ def test_hyperparameters_of_a_conditional_space_have_their_columns(tmp_path: Pat
     recipe = small(text=CONDITIONAL)
     write_trials(tmp_path / "run", recipe)
     trials = rows(tmp_path / "run" / "trials.csv")
-    optimizers = [finished(recipe, n, 0.1).result.values["optim"] for n in range(5)]
+    optimizers = [finished(recipe, n, 0.1).record.values["optim"] for n in range(5)]
     assert {"momentum", "adam"} == set(optimizers)
     assert [row["optim.name"] for row in trials] == optimizers
     for row in trials:
@@ -133,8 +133,8 @@ def test_columns_do_not_depend_on_the_trials(tmp_path: Path) -> None:
     recipe = small(text=CONDITIONAL)
     headers = set()
     for name, numbers in {"none": [], "one": [0], "two": [1, 0]}.items():
-        folder = RunFolder.create(tmp_path / name, recipe, meta())
-        folder.append([finished(recipe, number, 0.5) for number in numbers])
+        folder = RunFolder.create(tmp_path / name, recipe, about())
+        append(folder, *[finished(recipe, number, 0.5) for number in numbers])
         folder.close()
         headers.add((tmp_path / name / "trials.csv").read_text().partition("\n")[0])
     assert len(headers) == 1
@@ -147,9 +147,9 @@ class TestGaps:
 
     @pytest.fixture(name="folder")
     def fixture_folder(self, tmp_path: Path, recipe: Recipe) -> RunFolder:
-        folder = RunFolder.create(tmp_path / "run", recipe, meta())
-        folder.append([finished(recipe, number, 0.5) for number in (7, 2)])
-        folder.append([finished(recipe, 4, 0.25)])
+        folder = RunFolder.create(tmp_path / "run", recipe, about())
+        append(folder, *[finished(recipe, number, 0.5) for number in (7, 2)])
+        append(folder, *[finished(recipe, 4, 0.25)])
         return folder
 
     def test_rows_stand_as_the_trials_ended_until_they_are_sorted(self, folder: RunFolder) -> None:
@@ -166,7 +166,7 @@ class TestGaps:
 
     def test_files_in_order_are_left_alone(self, tmp_path: Path, recipe: Recipe) -> None:
         write_trials(tmp_path / "run", recipe)
-        folder = RunFolder.open(tmp_path / "run")
+        folder = opened(tmp_path / "run")
         files = [tmp_path / "run" / name for name in ("trials.csv", "history.csv")]
         before = [file.stat().st_ino for file in files]  # a file that is replaced is another one
         folder.sort()
@@ -176,25 +176,25 @@ class TestGaps:
     def test_reading_gives_them_in_order_of_number(self, folder: RunFolder, recipe: Recipe) -> None:
         folder.close()
         run = load_run(folder.path)
-        assert run.results == [
-            finished(recipe, n, 0.25 if n == 4 else 0.5).result for n in (2, 4, 7)
+        assert run.trials == [
+            finished(recipe, n, 0.25 if n == 4 else 0.5).record for n in (2, 4, 7)
         ]
-        assert run.best == run.results[1]
+        assert run.best == run.trials[1]
 
     def test_a_resume_fills_them(self, folder: RunFolder, recipe: Recipe) -> None:
         folder.close()
-        again = RunFolder.open(folder.path)
-        assert sorted(again.results) == [2, 4, 7]
-        again.append([finished(recipe, number, 0.5) for number in (3, 0)])
+        again = opened(folder.path)
+        assert sorted(again.trials) == [2, 4, 7]
+        append(again, *[finished(recipe, number, 0.5) for number in (3, 0)])
         again.close()
-        assert [result.number for result in load_run(folder.path).results] == [0, 2, 3, 4, 7]
+        assert [result.number for result in load_run(folder.path).trials] == [0, 2, 3, 4, 7]
         assert [int(row["trial"]) for row in rows(folder.path / "trials.csv")] == [2, 4, 7, 3, 0]
 
     def test_interrupted_trials_take_their_place(self, folder: RunFolder, recipe: Recipe) -> None:
         one = finished(recipe, 3, 0.5)
         assert one.config is not None
-        trial = Trial(number=3, config=one.config, seed=one.result.seed, values=one.result.values)
-        folder.append_interrupted([(trial, 1)])
+        trial = Trial(number=3, config=one.config, seed=one.record.seed, values=one.record.values)
+        folder.append_interrupted([cut_off(trial)])
         folder.sort()
         folder.close()
         found = [(row["trial"], row["state"]) for row in rows(folder.path / "trials.csv")]
@@ -206,8 +206,8 @@ class TestWeights:
 
     @pytest.fixture(name="folder")
     def fixture_folder(self, tmp_path: Path, recipe: Recipe) -> RunFolder:
-        folder = RunFolder.create(tmp_path / "run", relocate(recipe, tmp_path / "run"), meta())
-        folder.append([finished(recipe, 5, 0.25)])
+        folder = RunFolder.create(tmp_path / "run", relocate(recipe, tmp_path / "run"), about())
+        append(folder, *[finished(recipe, 5, 0.25)])
         return folder
 
     def kept(self, folder: RunFolder) -> tuple[str, int]:
@@ -220,9 +220,9 @@ class TestWeights:
     def test_of_equal_trials_the_lower_number_is_the_best(
         self, folder: RunFolder, recipe: Recipe
     ) -> None:
-        folder.append([finished(recipe, 6, 0.25)])
+        append(folder, *[finished(recipe, 6, 0.25)])
         assert self.kept(folder) == ("# Trial 5 of run: dev_error 0.25", 5)
-        folder.append([finished(recipe, 3, 0.25), finished(recipe, 8, 0.25)])
+        append(folder, *[finished(recipe, 3, 0.25), finished(recipe, 8, 0.25)])
         assert self.kept(folder) == ("# Trial 3 of run: dev_error 0.25", 3)
         folder.close()
 
@@ -234,11 +234,11 @@ class TestWeights:
         journal.unlink()
         journal.mkdir()  # the system refuses to write in it
         with pytest.raises(IsADirectoryError):
-            folder.append([finished(recipe, 1, 0.125)])
+            append(folder, *[finished(recipe, 1, 0.125)])
         folder.close()
         journal.rmdir()
         journal.write_bytes(whole)
-        RunFolder.open(folder.path).close()
+        opened(folder.path).close()
         assert self.kept(folder) == ("# Trial 5 of run: dev_error 0.25", 5)
 
     def test_those_of_a_trial_that_the_journal_has_stay(
@@ -248,17 +248,17 @@ class TestWeights:
         table.unlink()
         table.mkdir()
         with pytest.raises(IsADirectoryError):
-            folder.append([finished(recipe, 1, 0.125)])
+            append(folder, *[finished(recipe, 1, 0.125)])
         folder.close()
         table.rmdir()
-        RunFolder.open(folder.path).close()
+        opened(folder.path).close()
         assert self.kept(folder) == ("# Trial 1 of run: dev_error 0.125", 1)
 
     def test_a_best_trial_without_weights_leaves_none_of_another(
         self, folder: RunFolder, recipe: Recipe
     ) -> None:
         one = dataclasses.replace(finished(recipe, 1, 0.125), checkpoint=None)
-        folder.append([one])
+        append(folder, *[one])
         folder.close()
         assert list((folder.path / "checkpoints").iterdir()) == []
 
@@ -286,11 +286,11 @@ def test_opening_mends_what_a_crash_leaves(
     damaged = tmp_path / "run" / file
     damaged.write_text(damage(damaged.read_text()))  # type: ignore[operator]
     assert len(load_run(tmp_path / "run").trials) == 5
-    folder = RunFolder.open(tmp_path / "run")
+    folder = opened(tmp_path / "run")
     assert files_of(tmp_path / "run") == whole
-    folder.append([finished(recipe, 5, 0.1)])
+    append(folder, *[finished(recipe, 5, 0.1)])
     folder.close()
-    write_six = [result.number for result in load_run(tmp_path / "run").results]
+    write_six = [result.number for result in load_run(tmp_path / "run").trials]
     assert write_six == [0, 1, 2, 3, 4, 5]
     assert len(rows(tmp_path / "run" / "history.csv")) == 12
 
@@ -301,7 +301,7 @@ def test_a_journal_that_lost_its_last_entry_loses_that_trial_everywhere(
     write_trials(tmp_path / "run", recipe)
     journal = tmp_path / "run" / "study.journal"
     journal.write_bytes(journal.read_bytes()[:-40])  # half of trial 4 reached the disk
-    RunFolder.open(tmp_path / "run").close()
+    opened(tmp_path / "run").close()
     write_trials(tmp_path / "four", recipe, count=4)
     found = files_of(tmp_path / "run")
     expected = files_of(tmp_path / "four")
@@ -315,8 +315,8 @@ def test_a_lock_left_behind_by_a_killed_process_is_taken_over(
     write_trials(tmp_path / "run", recipe)
     lock = tmp_path / "run" / "study.journal.lock"
     lock.symlink_to((tmp_path / "run" / "study.journal").resolve())
-    folder = RunFolder.open(tmp_path / "run")
-    folder.append([finished(recipe, 5, 0.1)])
+    folder = opened(tmp_path / "run")
+    append(folder, *[finished(recipe, 5, 0.1)])
     folder.close()
     assert not lock.is_symlink()
     assert len(load_run(tmp_path / "run").trials) == 6
@@ -325,11 +325,11 @@ def test_a_lock_left_behind_by_a_killed_process_is_taken_over(
 def test_interrupted_trials_are_rows_until_the_next_session(tmp_path: Path, recipe: Recipe) -> None:
     write_trials(tmp_path / "run", recipe)
     before = files_of(tmp_path / "run")
-    folder = RunFolder.open(tmp_path / "run")
+    folder = opened(tmp_path / "run")
     one = finished(recipe, 5, 0.1)
     assert one.config is not None
-    trial = Trial(number=5, config=one.config, seed=one.result.seed, values=one.result.values)
-    folder.append_interrupted([(trial, 1)])
+    trial = Trial(number=5, config=one.config, seed=one.record.seed, values=one.record.values)
+    folder.append_interrupted([cut_off(trial)])
     folder.close()
     last = rows(tmp_path / "run" / "trials.csv")[-1]
     assert (last["trial"], last["state"], last["epochs"], last["objective"]) == (
@@ -339,9 +339,9 @@ def test_interrupted_trials_are_rows_until_the_next_session(tmp_path: Path, reci
         "",
     )
     assert last["reason"] == "interrupted; --resume trains it again"
-    assert float(last["optim.lr"]) == one.result.values["optim.lr"]
+    assert float(last["optim.lr"]) == one.record.values["optim.lr"]
     assert len(load_run(tmp_path / "run").trials) == 5
-    RunFolder.open(tmp_path / "run").close()
+    opened(tmp_path / "run").close()
     assert files_of(tmp_path / "run") == before
 
 
@@ -350,13 +350,13 @@ def test_reading_gives_back_what_was_written(tmp_path: Path, recipe: Recipe) -> 
     run = load_run(tmp_path / "run")
     expected = finished(recipe, 3, 0.3)
     assert run.name == "run"
-    assert run.meta == meta()
+    assert run.about == about()
     assert run.recipe.space == recipe.space
-    assert run.results[3] == expected.result
+    assert run.trials[3] == expected.record
     assert run.trials[3].config == expected.flat_config(recipe.space)
-    assert run.best == run.results[2]
+    assert run.best == run.trials[2]
     assert not run.is_complete
-    assert load_run(tmp_path / "run", histories="none").results[3] == bare(expected)
+    assert load_run(tmp_path / "run", histories="none").trials[3] == bare(expected)
 
 
 def test_reading_changes_nothing_and_rebuilding_mends(tmp_path: Path, recipe: Recipe) -> None:
@@ -392,7 +392,7 @@ class TestErrors:
     def test_a_folder_that_is_taken(self, tmp_path: Path, recipe: Recipe) -> None:
         write_trials(tmp_path / "run", recipe)
         for attempt in (
-            lambda: RunFolder.create(tmp_path / "run", recipe, meta()),
+            lambda: RunFolder.create(tmp_path / "run", recipe, about()),
             lambda: new_run_path(tmp_path, name="run", stem="recipe"),
         ):
             with pytest.raises(RunFolderError) as caught:
@@ -404,7 +404,7 @@ class TestErrors:
 
     def test_an_empty_folder_is_free(self, tmp_path: Path, recipe: Recipe) -> None:
         (tmp_path / "run").mkdir()
-        RunFolder.create(tmp_path / "run", recipe, meta()).close()
+        RunFolder.create(tmp_path / "run", recipe, about()).close()
         assert load_run(tmp_path / "run").trials == ()
 
     def test_names_are_found(self, tmp_path: Path) -> None:
@@ -452,7 +452,7 @@ class TestErrors:
         )
 
     def test_a_folder_in_which_another_process_writes(self, tmp_path: Path, recipe: Recipe) -> None:
-        folder = RunFolder.create(tmp_path / "run", recipe, meta())
+        folder = RunFolder.create(tmp_path / "run", recipe, about())
         program = (
             "from pathlib import Path\nfrom dltune.runs.folder import RunFolder\n"
             f"try: RunFolder.open(Path({str(tmp_path / 'run')!r}))\n"
@@ -465,4 +465,4 @@ class TestErrors:
             f"{tmp_path / 'run'}: another dltune process is writing in this run folder\n"
             "Wait for it, stop it with Ctrl-C, or start a study with another --name.\n"
         )
-        RunFolder.open(tmp_path / "run").close()
+        opened(tmp_path / "run").close()

@@ -27,7 +27,7 @@ from dltune.runs.distributions import OptunaSpace, distribution_of
 from dltune.runs.journal import OPTUNA_STATES, Operation, read_journal
 from dltune.runs.folder import RunFolder
 from dltune.training.history import TrialState
-from tests.search.made_up import finished, meta
+from tests.search.made_up import about, append, finished, opened
 from tests.search.recipes import CONDITIONAL, small
 
 OUTCOMES = [
@@ -46,8 +46,8 @@ def fixture_recipe(request: pytest.FixtureRequest) -> Recipe:
 
 @pytest.fixture(name="journal")
 def fixture_journal(tmp_path: Path, recipe: Recipe) -> Path:
-    folder = RunFolder.create(tmp_path / "wines", recipe, meta())
-    folder.append(
+    folder = RunFolder.create(tmp_path / "wines", recipe, about())
+    append(folder, *
         [
             finished(recipe, number, objective, state, reason)
             for number, (state, objective, reason) in enumerate(OUTCOMES)
@@ -78,7 +78,7 @@ def test_optuna_loads_the_study(journal: Path, recipe: Recipe) -> None:
     assert [trial.values for trial in study.trials] == [[0.5], None, None, None, [0.25]]
     assert study.best_trial.number == 4
     for trial in study.trials:
-        expected = finished(recipe, trial.number, 0.5).result
+        expected = finished(recipe, trial.number, 0.5).record
         assert trial.params == {
             name: value if isinstance(value, (int, float, str)) else json.dumps(value)
             for name, value in expected.values.items()
@@ -116,17 +116,17 @@ def test_optuna_sees_what_the_study_was_started_with(journal: Path) -> None:
 
 def test_trials_stand_in_the_order_in_which_they_ended(tmp_path: Path) -> None:
     recipe = small()
-    folder = RunFolder.create(tmp_path / "wines", recipe, meta())
-    folder.append([finished(recipe, number, 0.5) for number in (7, 2)])
-    folder.append([finished(recipe, 4, 0.25)])
+    folder = RunFolder.create(tmp_path / "wines", recipe, about())
+    append(folder, *[finished(recipe, number, 0.5) for number in (7, 2)])
+    append(folder, *[finished(recipe, 4, 0.25)])
     folder.close()
     path = tmp_path / "wines" / "study.journal"
     trials = opened(path).trials
     assert [trial.number for trial in trials] == [0, 1, 2]
     assert [trial.user_attrs["number"] for trial in trials] == [7, 2, 4]
     _, stored = read_journal(path)
-    assert [trial.result.number for trial in stored] == [2, 4, 7]
-    assert stored[1].result.values == finished(recipe, 4, 0.25).result.values
+    assert [trial.number for trial in stored] == [2, 4, 7]
+    assert stored[1].values == finished(recipe, 4, 0.25).record.values
 
 
 def test_a_journal_of_an_older_dltune_has_its_trials_in_order(journal: Path) -> None:
@@ -136,8 +136,8 @@ def test_a_journal_of_an_older_dltune_has_its_trials_in_order(journal: Path) -> 
         line.get("user_attrs", {}).pop("number", None)
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     _, stored = read_journal(journal)
-    assert [trial.result.number for trial in stored] == [0, 1, 2, 3, 4]
-    assert [trial.result.state for trial in stored] == [state for state, _, _ in OUTCOMES]
+    assert [trial.number for trial in stored] == [0, 1, 2, 3, 4]
+    assert [trial.state for trial in stored] == [state for state, _, _ in OUTCOMES]
 
 
 def test_a_journal_that_optuna_itself_has_written_is_read(journal: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_optuna_goes_on_with_the_study(journal: Path) -> None:
 def test_optuna_makes_a_table_of_it(journal: Path, recipe: Recipe) -> None:
     frame = opened(journal).trials_dataframe()
     assert list(frame["number"]) == [0, 1, 2, 3, 4]
-    values = [finished(recipe, n, 0.5).result.values for n in range(5)]
+    values = [finished(recipe, n, 0.5).record.values for n in range(5)]
     for name in recipe.space.by_name:
         present = frame[f"params_{name}"].notna()
         assert list(present) == [name in one for one in values]
@@ -253,11 +253,11 @@ def test_the_dashboard_serves_it(journal: Path, recipe: Recipe) -> None:
 
 def test_a_block_is_one_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = small()
-    folder = RunFolder.create(tmp_path / "run", recipe, meta())
-    folder.append([finished(recipe, 0, 0.5)])
+    folder = RunFolder.create(tmp_path / "run", recipe, about())
+    append(folder, *[finished(recipe, 0, 0.5)])
     synced: list[int] = []
     monkeypatch.setattr("os.fsync", synced.append)
-    folder.append([finished(recipe, number, 0.5) for number in range(1, 11)])
+    append(folder, *[finished(recipe, number, 0.5) for number in range(1, 11)])
     folder.close()
     # One for history.csv and one for the journal, and not two for every trial.
     assert len(synced) == 2

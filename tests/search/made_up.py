@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 
 from dltune.recipe.recipe import Recipe
-from dltune.runs.checkpoint import Finished, checkpoint_bytes
-from dltune.runs.records import StudyMeta
+from dltune.recipe.schema import Config
+from dltune.runs.about import About, DataFacts, Session
+from dltune.runs.checkpoint import PackedCheckpoint, pack_checkpoint
+from dltune.runs.folder import RunFolder
 from dltune.search.executors.protocol import Progress, TrialEnded
 from dltune.search.strategies.random import RandomSearch
 from dltune.search.study_loop import with_seed
-from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
+from dltune.training.history import EpochRecord, Trial, TrialRecord, TrialState
 from dltune.training.seeds import trial_seed
 
-EXAMPLES = {"train": 106, "dev": 36, "test": 36, "train_dev": None}
+EXAMPLES = {"train": 106, "curve": 106, "dev": 36, "test": 36}
 
 
-def meta(trials: int = 10) -> StudyMeta:
-    return StudyMeta(
-        strategy="random",
-        options={},
-        seed=0,
-        trials=trials,
-        metric="dev_error",
-        examples=EXAMPLES,
-        version="0.1.0",
+def about(trials: int = 10, **fields: Any) -> About:
+    session = Session(command_line="dltune search", started="2026-01-01T00:00:00+00:00")
+    return About(
+        **{
+            "command": "search",
+            "strategy": "random",
+            "trials": trials,
+            "data": DataFacts(task="classification", examples={**EXAMPLES, "train_dev": None}),
+            "sessions": (session,),
+        }
+        | fields
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A trial that is over, what was trained, and its weights."""
+
+    record: TrialRecord
+    config: Config
+    checkpoint: PackedCheckpoint | None
+
+
+def append(folder: RunFolder, *finished: Finished) -> None:
+    """Write such trials in one block."""
+    packed = {one.record.number: one.checkpoint for one in finished if one.checkpoint is not None}
+    folder.append([one.record for one in finished], packed)
+
+
+def opened(path: Path) -> RunFolder:
+    """A folder to go on with, whatever has changed."""
+    session = Session(command_line="dltune search", started="2026-01-02T00:00:00+00:00")
+    return RunFolder.open(path, lambda run: session)
 
 
 def record(trial: int, epoch: int, dev_error: float) -> EpochRecord:
@@ -60,11 +86,11 @@ def finished(
     (proposal,) = RandomSearch(recipe.space, 0).ask(number + 1)[number:]
     dev_error = float("nan") if objective is None else objective
     history = (record(number, 1, dev_error * 2), record(number, 2, dev_error))
-    result = TrialResult(
-        number=number,
-        seed=trial_seed(0, number),
-        state=state,
-        reason=reason,
+    config = with_seed(recipe.config(proposal.values), trial_seed(0, number))
+    trial = Trial(number=number, config=config, seed=trial_seed(0, number), values=proposal.values)
+    ended = trial.record(
+        state,
+        reason,
         objective=objective,
         best_epoch=None if objective is None else 2,
         dev_loss=0.55,
@@ -72,22 +98,17 @@ def finished(
         epochs=2,
         parameters=139,
         seconds=0.5,
-        values=proposal.values,
+        examples=EXAMPLES,
         history=history,
     )
-    config = with_seed(recipe.config(proposal.values), trial_seed(0, number))
     weights = {"0.weight": torch.full((2, 3), float(number))}
-    return Finished(
-        result=result,
-        config=config,
-        checkpoint=None if objective is None else checkpoint_bytes(result, config, weights),
-        examples=EXAMPLES,
-    )
+    packed = None if objective is None else pack_checkpoint(ended, config, weights)
+    return Finished(ended, config, packed)
 
 
-def bare(one: Finished) -> TrialResult:
-    """The result as the run folder keeps it in memory."""
-    return dataclasses.replace(one.result, history=())
+def bare(one: Finished) -> TrialRecord:
+    """The record as the run folder keeps it in memory."""
+    return one.record.without_history()
 
 
 def ended(
@@ -98,20 +119,18 @@ def ended(
     reason: str = "",
 ) -> TrialEnded:
     """The end of a trial of one epoch, as an executor reports it."""
-    result = TrialResult(
-        number=trial.number,
-        seed=trial.seed,
-        state=state,
-        reason=reason,
+    over = trial.record(
+        state,
+        reason,
         objective=objective,
         best_epoch=None if objective is None else 1,
         dev_error=objective,
         epochs=1,
-        values=trial.values,
+        examples=EXAMPLES,
         history=(record(trial.number, 1, 0.5 if objective is None else objective),),
     )
-    checkpoint = None if objective is None else checkpoint_bytes(result, trial.config, {})
-    return TrialEnded(trial=trial, result=result, checkpoint=checkpoint, examples=EXAMPLES)
+    packed = None if objective is None else pack_checkpoint(over, trial.config, {})
+    return TrialEnded(record=over, checkpoint=packed)
 
 
 class Scripted:
@@ -126,7 +145,7 @@ class Scripted:
         self.asked: list[list[int]] = []
         self.is_closed = False
 
-    def run(self, trials: Sequence[Trial], *, best: TrialResult | None) -> Iterator[Progress]:
+    def run(self, trials: Sequence[Trial], *, best: TrialRecord | None) -> Iterator[Progress]:
         self.asked.append([trial.number for trial in trials])
         yield from self._script(trials)
 

@@ -11,7 +11,7 @@ import pytest
 from dltune.errors import UsageError
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.space import Space
-from dltune.search.strategies.base import Observation, Proposal, Strategy
+from dltune.search.strategies.base import Proposal, Strategy
 from dltune.search.strategies.evolution import POPULATION, Evolution, reflect
 from dltune.search.strategies.random import RandomSearch
 

@@ -10,7 +10,7 @@ import pytest
 from dltune.recipe.files import load_recipe, parse_recipe
 from dltune.search.events import Ending
 from dltune.search.failures import failed_alike
-from dltune.training.history import TrialResult, TrialState
+from dltune.training.history import TrialRecord, TrialState
 from tests.search.recipes import DIVERGING, looped_study, small
 from tests.search.test_study import table
 
@@ -18,11 +18,11 @@ from tests.search.test_study import table
 def test_diverged_trials_are_data(tmp_path: Path) -> None:
     recipe = parse_recipe(DIVERGING.replace("[1e6, 1e9]", "[1e-3, 1e9], points = 2"), folder=".")
     end = looped_study(recipe, path=tmp_path / "run", strategy="grid")
-    assert [(one.state.value, one.reason) for one in end.results] == [
+    assert [(one.state.value, one.reason) for one in end.trials] == [
         ("complete", ""),
         ("diverged", "non-finite loss in epoch 1"),
     ]
-    assert end.best == end.results[0]
+    assert end.best == end.trials[0]
     assert [row["state"] for row in table(tmp_path / "run" / "trials.csv")] == [
         "complete",
         "diverged",
@@ -71,7 +71,7 @@ def test_a_mistake_in_the_users_model_stops_the_study_and_resume_retries(
     )
     mended = looped_study(recipe, path=path, trials=12, resume=True)
     assert (mended.ending, mended.trained) == (Ending.COMPLETE, 2)
-    assert [one.state for one in mended.results[10:]] == [TrialState.COMPLETE] * 2
+    assert [one.state for one in mended.trials[10:]] == [TrialState.COMPLETE] * 2
 
 
 def test_values_that_make_no_config_are_failed_trials(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_values_that_make_no_config_are_failed_trials(tmp_path: Path) -> None:
         folder=".",
     )
     end = looped_study(recipe, path=tmp_path / "run", strategy="grid")
-    failed = [one for one in end.results if one.state is TrialState.FAILED]
+    failed = [one for one in end.trials if one.state is TrialState.FAILED]
     assert [tuple(one.values.values()) for one in failed] == [(0.6, 0.6)]
     assert failed[0].reason == (
         "recipe: data.split: dev 0.6 + test 0.6 + train-dev 0 must be less than 1, "
@@ -91,7 +91,7 @@ def test_values_that_make_no_config_are_failed_trials(tmp_path: Path) -> None:
     assert [row["data.split.dev"] for row in rows] == ["0.1"] * 3 + ["0.6"] * 3 + ["0.2"] * 3
     assert [row["dev_examples"] for row in rows[:4]] == ["18", "18", "18", "107"]
     assert (rows[4]["dev_examples"], rows[4]["optim.lr"]) == ("", "")
-    assert sum(one.state is TrialState.COMPLETE for one in end.results) == 8
+    assert sum(one.state is TrialState.COMPLETE for one in end.trials) == 8
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_values_that_make_no_config_are_failed_trials(tmp_path: Path) -> None:
 )
 def test_when_a_study_stops(states: list[str], first: int, stops: bool) -> None:
     results = [
-        TrialResult(number=n, seed=0, state=TrialState(state), reason=f"reason of {n}")
+        TrialRecord(number=n, seed=0, state=TrialState(state), reason=f"reason of {n}")
         for n, state in enumerate(states, start=first)
     ]
     assert (failed_alike(results) is not None) == stops

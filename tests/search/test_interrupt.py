@@ -44,8 +44,8 @@ from dltune.search.study import run_study
 def show(event):
     for record in event.records:
         print("epoch", record.trial, record.epoch, flush=True)
-    if event.result is not None:
-        print("trial", event.result.number, flush=True)
+    if event.trial is not None:
+        print("trial", event.trial.number, flush=True)
 
 recipe, path, trials, resume = sys.argv[1:]
 end = run_study(
@@ -115,8 +115,8 @@ def resume(recipe: Path, run: Path) -> tuple[str, str, int]:
 def assert_same(run: Path, whole: Path) -> None:
     assert table(run / "trials.csv") == table(whole / "trials.csv")
     assert table(run / "history.csv") == table(whole / "history.csv")
-    assert load_run(run).results[-1].values == load_run(whole).results[-1].values
-    assert [len(one.history) for one in load_run(run).results] == [60] * TRIALS
+    assert load_run(run).trials[-1].values == load_run(whole).trials[-1].values
+    assert [len(one.history) for one in load_run(run).trials] == [60] * TRIALS
 
 
 def test_ctrl_c_keeps_what_is_finished_and_resume_gives_the_whole(
@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_gives_the_whole(
     process = start(recipe, run, resume=True)
     hit(process, "epoch 8 1", signal.SIGKILL)  # at the start of the third generation
     assert_readable_after_a_kill(process, run, whole)
-    kept = len(load_run(run).results)
+    kept = len(load_run(run).trials)
     assert resume(recipe, run) == ("complete", "", TRIALS - kept)
     assert_same(run, whole)
 
@@ -148,7 +148,7 @@ def test_kill_9_leaves_readable_files_and_resume_gives_the_whole(recipe: Path, w
     process = start(recipe, run)
     hit(process, "trial 3", signal.SIGKILL)  # while it is about to be written
     assert_readable_after_a_kill(process, run, whole)
-    kept = len(load_run(run).results)
+    kept = len(load_run(run).trials)
     assert resume(recipe, run) == ("complete", "", TRIALS - kept)
     assert_same(run, whole)
 

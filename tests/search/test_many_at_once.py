@@ -124,7 +124,7 @@ def assert_proposed(run: Path) -> None:
     loaded = load_run(run, histories="none")
     proposals = RandomSearch(loaded.recipe.space, SEED).ask(TRIALS)
     assert proposals[0].values["train.epochs"] == 3000
-    for result in loaded.results:
+    for result in loaded.trials:
         assert result.values == proposals[result.number].values
         assert result.seed == trial_seed(SEED, result.number)
     for row in rows(run):
@@ -148,9 +148,9 @@ def test_kill_9_loses_no_finished_trial_to_a_slower_one(session: Session) -> Non
     session.process.kill()
     session.process.wait()
     before = load_run(session.run)
-    numbers = [result.number for result in before.results]
+    numbers = [result.number for result in before.trials]
     assert 0 not in numbers  # it trains for a long time; others of higher numbers are kept
-    assert all(len(result.history) == result.epochs for result in before.results)
+    assert all(len(result.history) == result.epochs for result in before.trials)
     assert_proposed(session.run)
     session.assert_nobody_is_left()
 
@@ -195,7 +195,7 @@ def test_a_study_goes_on_in_any_other_way(tmp_path: Path) -> None:
     third = run_study(recipe, path=parts, trials=12, resume=True, workers=2, stack="off")
     assert (second.trained, third.trained) == (5, 6)
     assert without_times(parts) == without_times(whole)
-    for one, other in zip(load_run(parts).results, load_run(whole).results, strict=True):
+    for one, other in zip(load_run(parts).trials, load_run(whole).trials, strict=True):
         assert one.dev_loss == pytest.approx(other.dev_loss, rel=1e-3)
         assert [record.epoch for record in one.history] == [1, 2, 3][: one.epochs]
     assert_best_is_kept(parts)

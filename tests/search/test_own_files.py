@@ -56,10 +56,10 @@ TABLE_SPACE = TABLE + "optim.lr = {log = [1e-3, 1e-1]}\ntrain.epochs = 1\ntrain.
 @pytest.mark.parametrize("text", [TABLE_SPACE, OWN], ids=["csv", "python"])
 def test_the_first_study_finds_files_beside_the_recipe(place: Path, text: str) -> None:
     end = looped_study(recipe(text), path=Path("runs/own-1"), trials=2)
-    assert [result.state for result in end.results] == ["complete", "complete"]
+    assert [result.state for result in end.trials] == ["complete", "complete"]
     assert end.examples == {"train": 24, "dev": 8, "test": 8, "train_dev": None}
     again = looped_study(None, path=Path("runs/own-1"), trials=3, resume=True)
-    assert (again.trained, again.results[2].state) == (1, "complete")
+    assert (again.trained, again.trials[2].state) == (1, "complete")
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,24 @@ from dltune.recipe.files import relocate
 from dltune.runs.folder import JOURNAL, RunFolder
 from dltune.runs.run import load_run
 from dltune.training.history import TrialState
-from tests.search.made_up import finished, meta
+from tests.search.made_up import about, append, finished, opened
 from tests.search.recipes import small
 
 
 def test_a_block_that_could_not_be_written_does_not_count(tmp_path: Path) -> None:
     path, recipe = tmp_path / "run", small()
-    folder = RunFolder.create(path, relocate(recipe, path), meta())
-    folder.append([finished(recipe, 0, 0.5)])
+    folder = RunFolder.create(path, relocate(recipe, path), about())
+    append(folder, *[finished(recipe, 0, 0.5)])
     journal = (path / JOURNAL).read_bytes()
     (path / JOURNAL).unlink()
     (path / JOURNAL).mkdir()  # the system refuses to write in it
     with pytest.raises(IsADirectoryError):
-        folder.append([finished(recipe, 1, 0.25)])
-    assert list(folder.results) == [0]
-    assert folder.best == folder.results[0]
+        append(folder, *[finished(recipe, 1, 0.25)])
+    assert list(folder.trials) == [0]
+    assert folder.best == folder.trials[0]
     (path / JOURNAL).rmdir()
     (path / JOURNAL).write_bytes(journal)
-    folder.append([finished(recipe, 1, 0.125)])
+    append(folder, *[finished(recipe, 1, 0.125)])
     folder.close()
-    stored = [(one.number, one.objective, one.state) for one in load_run(path).results]
+    stored = [(one.number, one.objective, one.state) for one in load_run(path).trials]
     assert stored == [(0, 0.5, TrialState.COMPLETE), (1, 0.125, TrialState.COMPLETE)]

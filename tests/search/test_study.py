@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from dltune.runs.records import best_trials
 
 from dltune.data.device import to_device
 from dltune.data.load import load_data
 from dltune.models.build import build_model
 from dltune.recipe.files import load_recipe, parse_recipe
 from dltune.runs.checkpoint import read_checkpoint
-from dltune.runs.records import best_trials
 from dltune.search.events import Ending, EventKind, StudyEvent
 from dltune.search.strategies.registry import build_strategy
 from dltune.training.history import Trial, TrialState
@@ -40,17 +40,17 @@ def test_a_grid_trains_every_point_in_order(tmp_path: Path) -> None:
     recipe = small()
     end = looped_study(recipe, path=tmp_path / "run", strategy="grid")
     assert (end.ending, end.reason, end.trained, end.total) == (Ending.COMPLETE, "", 8, 8)
-    assert [result.values for result in end.results] == list(recipe.space.grid())
-    assert {result.state for result in end.results} == {TrialState.COMPLETE}
-    assert end.best == best_trials(end.results, 1)[0]
-    assert end.best.objective == min(result.objective or 0.0 for result in end.results)
+    assert [result.values for result in end.trials] == list(recipe.space.grid())
+    assert {result.state for result in end.trials} == {TrialState.COMPLETE}
+    assert end.best == best_trials(end.trials, 1)[0]
+    assert end.best.objective == min(result.objective or 0.0 for result in end.trials)
     assert end.examples == {"train": 106, "dev": 36, "test": 36, "train_dev": None}
 
 
 def test_a_trial_is_the_training_of_its_config_and_seed(tmp_path: Path) -> None:
     recipe = small()
     end = looped_study(recipe, path=tmp_path / "run", trials=3, seed=11)
-    result = end.results[2]
+    result = end.trials[2]
     trial = Trial(
         number=2, config=recipe.config(result.values), seed=trial_seed(11, 2), values=result.values
     )
@@ -60,7 +60,7 @@ def test_a_trial_is_the_training_of_its_config_and_seed(tmp_path: Path) -> None:
         while True:
             next(training)
     except StopIteration as stop:
-        alone = stop.value[0].result
+        alone = stop.value[0].record
     assert (result.seed, result.dev_error, result.dev_loss) == (
         alone.seed,
         alone.dev_error,
@@ -113,7 +113,7 @@ def test_events_tell_where_the_study_stands(tmp_path: Path) -> None:
     assert any("178 examples" in note for note in events[0].notes)
     assert [(record.trial, record.epoch) for record in events[3].records] == [(0, 2)]
     assert (events[2].leader, events[2].best) == (events[2].records[0], None)
-    assert events[4].best == events[4].result
+    assert events[4].best == events[4].trial
 
 
 @pytest.mark.parametrize("strategy", ["grid", "random", "evolution"])
@@ -140,7 +140,7 @@ def test_a_study_in_parts_equals_the_whole(tmp_path: Path, strategy: str) -> Non
 def test_a_complete_study_has_nothing_to_resume(tmp_path: Path) -> None:
     looped_study(small(), path=tmp_path / "run", trials=3)
     end = looped_study(small(), path=tmp_path / "run", resume=True)
-    assert (end.ending, end.trained, len(end.results)) == (Ending.COMPLETE, 0, 3)
+    assert (end.ending, end.trained, len(end.trials)) == (Ending.COMPLETE, 0, 3)
 
 
 def test_an_exhausted_space_ends_the_study(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_an_exhausted_space_ends_the_study(tmp_path: Path) -> None:
         Ending.EXHAUSTED,
         "no new point is left in the space after 3 trials",
     )
-    assert sorted(result.values["model.hidden"] for result in end.results) == [[4], [8], [16]]
+    assert sorted(result.values["model.hidden"] for result in end.trials) == [[4], [8], [16]]
 
 
 def test_more_trials_than_grid_points_are_the_grid(tmp_path: Path) -> None:

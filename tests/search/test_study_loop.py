@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from dltune.runs.records import without_gap
 
 from dltune.errors import RunFolderError
 from dltune.recipe.files import relocate
 from dltune.runs.checkpoint import read_checkpoint
 from dltune.runs.folder import RunFolder
-from dltune.runs.records import without_gap
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import EpochEnded, Noted, Progress, TrialStarted
 from dltune.search.strategies.registry import build_strategy
@@ -56,11 +56,11 @@ def search(
     """A session of a study, the first one or a resumed one."""
     recipe = small()
     if path.exists():
-        folder = RunFolder.open(path)
+        folder = opened(path)
     else:
-        folder = RunFolder.create(path, relocate(recipe, path), meta(trials))
+        folder = RunFolder.create(path, relocate(recipe, path), about(trials))
     searcher = build_strategy(strategy, recipe.space, 0, **options)
-    searcher.tell(observations(without_gap(folder.results)))
+    searcher.tell(observations(without_gap(folder.trials)))
     loop = StudyLoop(
         folder=folder,
         strategy=searcher,
@@ -93,8 +93,8 @@ def test_the_order_in_which_trials_end_changes_nothing(tmp_path: Path, strategy:
     options = {"population": 4} if strategy == "evolution" else {}
     first = search(tmp_path / "a", Scripted(as_they_come), strategy=strategy, **options)
     other = search(tmp_path / "b", Scripted(all_at_once_last_first), strategy=strategy, **options)
-    assert [result.number for result in other.results] == list(range(8))
-    assert other.results == first.results
+    assert [result.number for result in other.trials] == list(range(8))
+    assert other.trials == first.trials
     assert other.best == first.best
     for name in ("trials.csv", "history.csv"):
         assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
@@ -124,7 +124,7 @@ def test_a_resume_trains_what_is_missing_and_no_more(tmp_path: Path, strategy: s
     blocks = [[1, 4], [6, 7]] if strategy == "evolution" else [[1, 4, 6, 7]]
     assert executor.asked == blocks
     assert (end.ending, end.trained) == (Ending.COMPLETE, 4)
-    assert end.results == whole.results
+    assert end.trials == whole.trials
     for name in ("trials.csv", "history.csv"):
         assert (path / name).read_text() == (tmp_path / "whole" / name).read_text()
 
@@ -133,7 +133,7 @@ def test_values_that_the_strategy_would_not_choose_again_are_refused(tmp_path: P
     path = tmp_path / "run"
     end = search(path, Scripted(as_they_come), trials=3)
     take_from_journal(path, {1})
-    journal, rate = path / "study.journal", end.results[2].values["optim.lr"]
+    journal, rate = path / "study.journal", end.trials[2].values["optim.lr"]
     before, _, last = journal.read_text().rpartition('"op_code":4')
     changed = last.replace(f'"optim.lr":{rate!r}', '"optim.lr":0.05')
     journal.write_text(f'{before}"op_code":4{changed}')

@@ -35,7 +35,7 @@ def run(
 
 
 def without_seconds(outcome: TrialOutcome) -> dict[str, Any]:
-    fields = dataclasses.asdict(outcome.result)
+    fields = dataclasses.asdict(outcome.record)
     del fields["seconds"]
     for record in fields["history"]:
         del record["seconds"]
@@ -64,8 +64,8 @@ def test_records_come_epoch_by_epoch(wine: DeviceData) -> None:
         [(0, 3)],
         [(0, 4)],
     ]
-    assert [o.result.epochs for o in outcomes] == [4, 2]
-    assert outcomes[0].result.history == tuple(
+    assert [o.record.epochs for o in outcomes] == [4, 2]
+    assert outcomes[0].record.history == tuple(
         r for records in epochs for r in records if r.trial == 0
     )
 
@@ -73,7 +73,7 @@ def test_records_come_epoch_by_epoch(wine: DeviceData) -> None:
 def test_best_epoch_is_the_smallest_objective_and_its_weights_come_back(wine: DeviceData) -> None:
     config = {"objective": {"metric": "dev_loss"}, "optim": {"name": "sgd", "lr": 2.0}}
     _, [outcome] = run([trial(0, train={"epochs": 12, "batch_size": 8}, **config)], wine)
-    result = outcome.result
+    result = outcome.record
     losses = [record.dev_loss for record in result.history]
     assert result.best_epoch == 1 + losses.index(min(losses))
     assert result.objective == result.dev_loss == min(losses)
@@ -100,17 +100,17 @@ def test_early_stopping_waits_for_its_patience(wine: DeviceData) -> None:
         ],
         wine,
     )
-    assert outcome.result.best_epoch == 1
-    assert outcome.result.epochs == 4
-    assert outcome.result.state is TrialState.COMPLETE
+    assert outcome.record.best_epoch == 1
+    assert outcome.record.epochs == 4
+    assert outcome.record.state is TrialState.COMPLETE
 
 
 def test_divergence_is_a_result_and_leaves_the_neighbour_alone(wine: DeviceData) -> None:
     wild = trial(0, optim={"name": "sgd", "lr": 1e30}, model={"hidden": [16]})
     outcomes = run([wild, trial(1)], wine)[1]
-    assert outcomes[0].result.state is TrialState.DIVERGED
-    assert outcomes[0].result.reason == "non-finite loss in epoch 1"
-    assert outcomes[0].result.objective is None
+    assert outcomes[0].record.state is TrialState.DIVERGED
+    assert outcomes[0].record.reason == "non-finite loss in epoch 1"
+    assert outcomes[0].record.objective is None
     assert outcomes[0].weights == {}
     assert without_seconds(outcomes[1]) == without_seconds(run([trial(1)], wine)[1][0])
 
@@ -125,19 +125,19 @@ def test_an_error_that_overflows_is_divergence_too(diabetes: DeviceData) -> None
         objective={"loss": "mae"},
     )
     _, [outcome] = run([flight], diabetes)
-    assert outcome.result.history[0].dev_loss < 1e30
-    assert outcome.result.state is TrialState.DIVERGED
-    assert outcome.result.reason == "non-finite error in epoch 1"
-    assert outcome.result.objective is None
+    assert outcome.record.history[0].dev_loss < 1e30
+    assert outcome.record.state is TrialState.DIVERGED
+    assert outcome.record.reason == "non-finite error in epoch 1"
+    assert outcome.record.objective is None
 
 
 def test_a_model_that_does_not_fit_is_a_failed_trial(digits: DeviceData) -> None:
     small = trial(0, model={"name": "cnn", "filters": [4, 4, 4, 4]}, train={"epochs": 1})
     _, [outcome, good] = run([small, trial(1, train={"epochs": 1})], digits)
-    assert outcome.result.state is TrialState.FAILED
-    assert outcome.result.reason.startswith("model: model: pooling 4 does not fit")
-    assert outcome.result.parameters == 0
-    assert good.result.state is TrialState.COMPLETE
+    assert outcome.record.state is TrialState.FAILED
+    assert outcome.record.reason.startswith("model: model: pooling 4 does not fit")
+    assert outcome.record.parameters == 0
+    assert good.record.state is TrialState.COMPLETE
 
 
 USER_MODEL = """
@@ -178,8 +178,8 @@ def test_what_a_user_model_raises_is_a_failed_trial(
 ) -> None:
     (tmp_path / "net.py").write_text(USER_MODEL.replace("{error}", error))
     _, [outcome] = run([trial(0, model={"factory": "net.py:build"})], wine, tmp_path)
-    assert outcome.result.state is TrialState.FAILED
-    assert outcome.result.reason == reason
+    assert outcome.record.state is TrialState.FAILED
+    assert outcome.record.reason == reason
 
 
 def test_a_loss_of_the_wrong_task_stops_everything(wine: DeviceData) -> None:
@@ -190,17 +190,17 @@ def test_a_loss_of_the_wrong_task_stops_everything(wine: DeviceData) -> None:
 def test_regression_learns_more_than_the_mean(diabetes: DeviceData) -> None:
     config = {"model": {"hidden": [16]}, "optim": {"name": "adam", "lr": 0.01}}
     _, [outcome] = run([trial(0, train={"epochs": 30, "batch_size": 32}, **config)], diabetes)
-    assert outcome.result.dev_error is not None
-    assert outcome.result.dev_error < 0.8
-    assert outcome.result.test_error is not None
+    assert outcome.record.dev_error is not None
+    assert outcome.record.dev_error < 0.8
+    assert outcome.record.test_error is not None
 
 
 def test_classification_learns(digits: DeviceData) -> None:
     _, [outcome] = run([trial(0, optim={"name": "adam", "lr": 0.01})], digits)
-    assert outcome.result.dev_error is not None
-    assert outcome.result.dev_error < 0.1
-    assert outcome.result.history[-1].train_loss < outcome.result.history[0].train_loss
-    assert outcome.result.parameters == 64 * 16 + 16 + 16 * 10 + 10
+    assert outcome.record.dev_error is not None
+    assert outcome.record.dev_error < 0.1
+    assert outcome.record.history[-1].train_loss < outcome.record.history[0].train_loss
+    assert outcome.record.parameters == 64 * 16 + 16 + 16 * 10 + 10
 
 
 def test_seconds_are_of_the_epochs_without_the_building(
@@ -220,4 +220,4 @@ def test_seconds_are_of_the_epochs_without_the_building(
     own = trial(0, model={"factory": "net.py:build"})
     _, (outcome,) = run([own], wine, tmp_path)
     assert sum(ticks) == 1.0
-    assert outcome.result.seconds == 0.0
+    assert outcome.record.seconds == 0.0

@@ -52,7 +52,7 @@ def test_a_model_that_changes_its_input_leaves_the_data_alone(
     before = [split.features.clone() for split in splits if split is not None]
     outcome = run(wine, tmp_path, "    def forward(self, x):\n        x /= 2\n        "
                   "return self.layer(x)\n")  # fmt: skip
-    assert outcome.result.state is TrialState.COMPLETE
+    assert outcome.record.state is TrialState.COMPLETE
     after = [split.features for split in splits if split is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -67,7 +67,7 @@ def test_noise_in_train_and_eval_mode_comes_from_the_trials_seed(
     losses = []
     for _ in range(2):
         outcome = run(wine, tmp_path, body)
-        losses.append([record.dev_loss for record in outcome.result.history])
+        losses.append([record.dev_loss for record in outcome.record.history])
         torch.rand(1)  # the caller's generators go on
     assert losses[0] == losses[1]
 
@@ -75,8 +75,8 @@ def test_noise_in_train_and_eval_mode_comes_from_the_trials_seed(
 def test_a_rectifier_of_one_unit_an_example_is_counted(wine: DeviceData, tmp_path: Path) -> None:
     body = "    def forward(self, x):\n        return self.layer(x) * (1 + self.gate(x))[:, None]\n"
     outcome = run(wine, tmp_path, body)
-    assert outcome.result.state is TrialState.COMPLETE
-    assert outcome.result.history[0].dead_units == 0.0
+    assert outcome.record.state is TrialState.COMPLETE
+    assert outcome.record.history[0].dead_units == 0.0
 
 
 def test_state_that_is_no_tensor_is_kept(wine: DeviceData, tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_state_that_is_no_tensor_is_kept(wine: DeviceData, tmp_path: Path) -> No
         "    def set_extra_state(self, state):\n        self.passes = state['passes']\n"
     )
     outcome = run(wine, tmp_path, body, objective={"metric": "dev_loss"})
-    assert outcome.result.state is TrialState.COMPLETE
+    assert outcome.record.state is TrialState.COMPLETE
     # One pass checks the model; an epoch has 4 batches and two measurements.
-    expected = 1 + 6 * outcome.result.best_epoch
+    expected = 1 + 6 * outcome.record.best_epoch
     assert outcome.weights["_extra_state"] == {"passes": expected}
 
 
@@ -105,7 +105,7 @@ def test_a_model_that_fails_in_the_last_measurement_is_a_failed_trial(
     )
     assert first not in (wine.dev.features[0, 0].item(), wine.train.features[0, 0].item())
     outcome = run(wine, tmp_path, body)
-    assert outcome.result.state is TrialState.FAILED
-    assert outcome.result.reason == "user model: ValueError: not this one"
-    assert outcome.result.objective is None
+    assert outcome.record.state is TrialState.FAILED
+    assert outcome.record.reason == "user model: ValueError: not this one"
+    assert outcome.record.objective is None
     assert outcome.weights == {}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dltune.diagnosis.components import Errors
     from dltune.diagnosis.finding import Diagnosis, Edit
-    from dltune.diagnosis.readers.run_folder import Run
+    from dltune.runs.run import Run
 
 EXAMPLE = "dltune diagnose --train-error 12% --dev-error 20%"
 BEST_FILE = "best.toml"  # of a run folder: the settings of its best trial
@@ -213,40 +213,40 @@ def _errors_from(numbers: Mapping[str, Any], target: float | None) -> Errors:
 def _diagnose_run(
     name: str, runs_dir: Path, number: int | None, every: bool, request: _Request
 ) -> bool:
-    from dltune.diagnosis.readers.run_folder import read_run
-    from dltune.diagnosis.trial import diagnose_trial
+    from dltune.diagnosis.trial import diagnose_trial, trials_to_diagnose
+    from dltune.runs.run import find_run, load_run
 
     if every and number is not None:
         raise UsageError(
             f"--all and --trial {number} exclude each other",
             hint=f"Type dltune diagnose {name} --all, or dltune diagnose {name} --trial {number}.",
         )
-    run = read_run(name, runs_dir=runs_dir)
-    rows = run.trials if every else (run.best() if number is None else run.trial(number),)
+    run = load_run(find_run(name, runs_dir=runs_dir), histories="none")
+    trials = trials_to_diagnose(run, number, every=every)
     found = [
         diagnose_trial(
-            row,
+            trial,
             run,
             target=request.target,
             tolerance=request.tolerance,
             confidence=request.confidence,
         )
-        for row in rows
+        for trial in trials
     ]
-    best = run.best().number if run.has_complete else None
+    best = None if run.best is None else run.best.number
     if every:
         _write_every(found, run, best, request)
     else:
-        mark = " (best)" if rows[0].number == best else ""
-        _write(found[0], request, title=f"{run.folder} trial {rows[0].number}{mark}", run=run)
-        _say_next_for_trial(run, found[0], is_best=rows[0].number == best)
+        mark = " (best)" if trials[0].number == best else ""
+        _write(found[0], request, title=f"{run.path} trial {trials[0].number}{mark}", run=run)
+        _say_next_for_trial(run, found[0], is_best=trials[0].number == best)
     return all(diagnosis.clean for diagnosis in found)
 
 
 def _write_every(found: Sequence[Diagnosis], run: Run, best: int | None, request: _Request) -> None:
     if request.as_json:
         document = {
-            "run": str(run.folder),
+            "run": str(run.path),
             "best": best,
             "counts": dict(Counter(diagnosis.verdict.value for diagnosis in found)),
             "trials": [diagnosis.to_json() for diagnosis in found],
@@ -255,15 +255,15 @@ def _write_every(found: Sequence[Diagnosis], run: Run, best: int | None, request
     else:
         from dltune.report.diagnosis import render_trials
 
-        _draw(functools.partial(render_trials, found, title=str(run.folder), best=best))
+        _draw(functools.partial(render_trials, found, title=str(run.path), best=best))
     shown = found[0].trial if best is None else best
-    command = f"dltune diagnose {shlex.quote(str(run.folder))} --trial {shown}"
+    command = f"dltune diagnose {shlex.quote(str(run.path))} --trial {shown}"
     output.say_next(command, "the findings of one trial")
 
 
 def _write(diagnosis: Diagnosis, request: _Request, *, title: str, run: Run | None) -> None:
     if request.as_json:
-        output.write_json({"run": None if run is None else str(run.folder)} | diagnosis.to_json())
+        output.write_json({"run": None if run is None else str(run.path)} | diagnosis.to_json())
         return
     from dltune.report.diagnosis import render_diagnosis
 
@@ -283,12 +283,12 @@ def _say_next_for_trial(run: Run, diagnosis: Diagnosis, *, is_best: bool) -> Non
     every = [edit for finding in diagnosis.findings for edit in finding.edits]
     edits = [edit for edit in every if not isinstance(edit.after, dict)]  # a range is not trained
     if not edits:
-        command = f"dltune report {shlex.quote(str(run.folder))}"
+        command = f"dltune report {shlex.quote(str(run.path))}"
         output.say_next(command, "all trials side by side")
         return
     recipe, purpose = "RECIPE", f"the first edit, with the settings of trial {diagnosis.trial}"
-    if is_best and (run.folder / BEST_FILE).is_file():
-        recipe, purpose = shlex.quote(str(run.folder / BEST_FILE)), "the first edit"
+    if is_best and (run.path / BEST_FILE).is_file():
+        recipe, purpose = shlex.quote(str(run.path / BEST_FILE)), "the first edit"
     output.say_next(f"dltune train {recipe} --set {_assignment(edits[0])}", purpose)
 
 

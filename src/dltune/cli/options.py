@@ -73,6 +73,12 @@ Name = Annotated[
         help="Name of the run folder.  [default: the recipe's, numbered]",
     ),
 ]
+Note = Annotated[
+    str,
+    typer.Option(
+        "--note", metavar="TEXT", show_default=False, help="A line of yours, kept with the run."
+    ),
+]
 RunsDir = Annotated[
     Path, typer.Option("--runs-dir", metavar="DIR", help="Folder of the run folders.")
 ]

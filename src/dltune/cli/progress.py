@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from dltune.cli.output import say
 from dltune.report.numbers import count_of, show_error, show_seconds
-from dltune.runs.records import ranking_objective
 from dltune.search.events import EventKind, StudyEvent
 
 if TYPE_CHECKING:  # only a terminal needs it
@@ -46,7 +45,7 @@ def best_so_far(event: StudyEvent) -> str:
     A running trial is marked: it may still diverge.
     """
     name = event.metric.replace("_", " ")
-    best = None if event.best is None else ranking_objective(event.best)
+    best = None if event.best is None else event.best.ranked
     if event.leader is not None:
         running = float(getattr(event.leader, event.metric))
         if running < (math.inf if best is None else best):

@@ -15,10 +15,11 @@ def report(
 
     Example: dltune report runs/digits-mlp-1
     """
-    from dltune.cli.show import all_complete, find_folder, say_diagnose, show_run
-    from dltune.runs.run import load_run, rebuild_csv
+    from dltune.cli.show import all_complete, say_diagnose, show_run
+    from dltune.runs.folder import rebuild_csv
+    from dltune.runs.run import find_run, load_run
 
-    path = find_folder(run, runs_dir)
+    path = find_run(run, runs_dir=runs_dir)
     loaded = load_run(path, histories="best")
     try:
         rebuild_csv(path)
@@ -30,6 +31,6 @@ def report(
         output.say(f"the CSV files were left alone: {refusal.filename or path}: {refusal.strerror}")
     show_run(loaded, as_json=as_json)
     if not loaded.is_complete:
-        output.say(f"{len(loaded.trials)} of {loaded.meta.trials} trials are done")
+        output.say(f"{len(loaded.trials)} of {loaded.about.trials} trials are done")
     say_diagnose(loaded)
     return output.FINE if all_complete(loaded) else output.FINDINGS

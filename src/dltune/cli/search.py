@@ -57,6 +57,13 @@ def search(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study --name; no RECIPE is needed.")
     ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes", help="With --resume: go on though data, code or torch have changed."
+        ),
+    ] = False,
+    note: options.Note = "",
     seed: Annotated[
         int | None,
         typer.Option(
@@ -102,6 +109,8 @@ def search(
             "step": step,
         },
         "resume": resume,
+        "accept_changes": accept_changes,
+        "note": note,
         "workers": options.word_or_count("--workers", workers, words=["auto"], of="processes"),
         "stack": options.word_or_count("--stack", stack, words=["auto", "off"], of="trials"),
         "trial_timeout": trial_timeout,
@@ -187,8 +196,8 @@ def _read(
 def _run_path(
     given: Recipe | None, recipe: Path | None, *, name: str | None, runs_dir: Path, resume: bool
 ) -> Path:
-    from dltune.diagnosis.readers.run_folder import find_run
     from dltune.runs.folder import new_run_path
+    from dltune.runs.run import find_run
 
     if not resume:
         assert recipe is not None  # `_read` has refused
@@ -198,13 +207,11 @@ def _run_path(
             "--resume needs the name of the study",
             hint=f"Type dltune search --resume --name NAME; NAME is a folder in {runs_dir}.",
         )
-    if (runs_dir / name).is_dir():
-        return runs_dir / name
-    return find_run(name, runs_dir=runs_dir)  # or rather the error that names a similar one
+    return find_run(name, runs_dir=runs_dir)
 
 
 def _say_resume(end: StudyEnd, runs_dir: Path) -> None:
     where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
     command = f"dltune search --resume --name {shlex.quote(end.path.name)}{where}"
-    kept = f"interrupted: {len(end.results)} of {end.total} trials are done and kept"
+    kept = f"interrupted: {len(end.trials)} of {end.total} trials are done and kept"
     output.say(f"{kept}; go on with: {command}")

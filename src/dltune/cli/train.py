@@ -8,27 +8,26 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from dltune import __version__
 from dltune.cli import options, output
 from dltune.errors import DltuneError, FolderTakenError, RunFolderError
 from dltune.report.numbers import count_of, show_error, show_value
 
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
+    from dltune.data.dataset import Dataset
     from dltune.recipe.recipe import Recipe
-    from dltune.recipe.schema import Config
     from dltune.runs.folder import RunFolder
     from dltune.search.interrupts import Interrupts
     from dltune.training.engine import Stop
     from dltune.training.history import EpochRecord
     from dltune.training.loop import CohortEpoch, TrialOutcome
 
-STRATEGY = "train"  # what a run of one trial without a search has in place of a strategy's name
 PLAIN_LINES = 10  # of a whole training, where nobody watches
 
 
 def train(
     recipe: options.RecipePath,
     name: options.Name = None,
+    note: options.Note = "",
     runs_dir: options.RunsDir = Path("runs"),
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
@@ -51,7 +50,7 @@ def train(
         path = _free_path(runs_dir, name, recipe.stem)
         try:
             with output.users_code():
-                stopped_by = _train_into(path, given)
+                stopped_by = _train_into(path, given, note)
         except FolderTakenError:
             if name is not None:
                 raise
@@ -67,48 +66,45 @@ def train(
 
 
 def _free_path(runs_dir: Path, name: str | None, stem: str) -> Path:
-    from dltune.runs.folder import new_run_path
+    from dltune.runs.folder import new_run_path, remove_if_killed
 
     try:
+        if name is not None and remove_if_killed(runs_dir / name):
+            output.say(f"{runs_dir / name}: its training was killed and kept nothing; used again")
         return new_run_path(runs_dir, name=name, stem=stem)
     except RunFolderError as taken:  # its advice is about searches, which can be resumed
         hint = "Give another --name, or none: the run folder is numbered then."
         raise RunFolderError(taken.found, hint=hint) from None
 
 
-def _train_into(path: Path, recipe: Recipe) -> str:
+def _train_into(path: Path, recipe: Recipe, note: str) -> str:
     """Train the recipe's one config into a new run folder; says what stopped it before its end.
 
     Ctrl-C stops after the epoch that runs, and what was trained is kept. A second one stops at
     once, like an error: no folder is left then, since there is nothing in it.
     """
     from dltune.data.device import resolve_device, to_device
-    from dltune.data.load import load_data
     from dltune.recipe.references import check_factory
-    from dltune.runs.checkpoint import Finished, checkpoint_bytes
-    from dltune.search.data_shelf import examples_of
+    from dltune.runs.checkpoint import pack_checkpoint
     from dltune.search.interrupts import Interrupts
     from dltune.training.history import Trial
     from dltune.training.loop import train_cohort
 
     config = recipe.config()
     check_factory(config, recipe.folder)
-    dataset = load_data(config.data, folder=recipe.folder)
-    data = to_device(dataset, resolve_device(config.train.device))
-    examples = examples_of(dataset)
-    folder = _new_folder(path, recipe, config, examples)
+    folder, dataset = _new_folder(path, recipe, note)
     output.say(*dataset.notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
     trial = Trial(number=0, config=config, seed=config.train.seed)
-    training = train_cohort([trial], data, folder=recipe.folder)
     try:
+        data = to_device(dataset, resolve_device(config.train.device))
+        training = train_cohort([trial], data, folder=recipe.folder)
         with Interrupts(on_first=_say_stopping) as interrupts:
             (outcome,) = _follow(training, config.train.epochs, interrupts)
         with Interrupts():  # the writing is not cut off
-            result = outcome.result
-            checkpoint = checkpoint_bytes(result, config, outcome.weights)
-            folder.append(
-                [Finished(result=result, config=config, checkpoint=checkpoint, examples=examples)]
-            )
+            record = outcome.record
+            _note_conditions(folder, str(data.device))
+            folder.append([record], {0: pack_checkpoint(record, config, outcome.weights)})
+            folder.end("interrupted" if interrupts.requested else "complete")
     except (DltuneError, KeyboardInterrupt) as end:
         shutil.rmtree(path)
         if isinstance(end, KeyboardInterrupt):
@@ -116,30 +112,43 @@ def _train_into(path: Path, recipe: Recipe) -> str:
         raise
     finally:
         folder.close()
-    return outcome.result.reason if interrupts.requested else ""
+    return record.reason if interrupts.requested else ""
 
 
 def _say_stopping() -> None:
     output.say("stopping after this epoch; Ctrl-C again stops at once and keeps nothing")
 
 
-def _new_folder(
-    path: Path, recipe: Recipe, config: Config, examples: Mapping[str, int | None]
-) -> RunFolder:
+def _new_folder(path: Path, recipe: Recipe, note: str) -> tuple[RunFolder, Dataset]:
     from dltune.recipe.files import relocate
+    from dltune.runs.about import About
     from dltune.runs.folder import RunFolder
-    from dltune.runs.records import StudyMeta
+    from dltune.runs.provenance import begin_session, facts_of, origin_of
+    from dltune.search.data_shelf import DataShelf
 
-    meta = StudyMeta(
-        strategy=STRATEGY,
-        options={},
+    config, relocated = recipe.config(), relocate(recipe, path)
+    shelf = DataShelf(path)
+    dataset = shelf.load(relocated.config().data, typed=config.data, folder=recipe.folder)
+    about = About(
+        command="train",
         seed=config.train.seed,
         trials=1,
         metric=config.objective.metric,
-        examples=examples,
-        version=__version__,
+        data=facts_of(dataset),
+        origin=origin_of(recipe.folder, path),
+        sessions=(begin_session(recipe.folder, note=note, data=shelf.hashes),),
     )
-    return RunFolder.create(path, relocate(recipe, path), meta)
+    return RunFolder.create(path, relocated, about), dataset
+
+
+def _note_conditions(folder: RunFolder, device: str) -> None:
+    """Keep with which code, and on what, was trained."""
+    import torch
+
+    from dltune.runs.provenance import imported_files
+
+    code = folder.keep_code(imported_files(folder.code_folders))
+    folder.note(code=code, threads=torch.get_num_threads(), device=device)
 
 
 def _follow(

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Task = Literal["classification", "regression"]
 
+SPLITS = ("train", "dev", "test", "train_dev")
+"""The splits of a `Dataset`; a recipe writes a hyphen for the underscore."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Examples:
@@ -45,6 +48,7 @@ class Dataset:
     class_names    the classes by number; empty for regression.
     feature_names  one name a column for flat data; empty for images and other shaped data.
     notes          sentences to show the user: sizes, the task, categories, constant columns.
+    digest         SHA-256 of what a function or a package gave; empty for a file.
     target_mean    float64 (outputs,): target = scaled * target_scale + target_mean. None for
                    classification; 0 and 1 where the recipe does not scale the target.
     """
@@ -59,8 +63,15 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    digest: str = ""
     target_mean: NDArray[np.float64] | None = None
     target_scale: NDArray[np.float64] | None = None
+
+    @property
+    def examples(self) -> dict[str, int | None]:
+        """The number of examples in each split; None for a split that is not there."""
+        splits = {name: getattr(self, name) for name in SPLITS}
+        return {name: None if split is None else len(split) for name, split in splits.items()}
 
     @property
     def input_shape(self) -> tuple[int, ...]:

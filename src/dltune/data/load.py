@@ -61,6 +61,7 @@ def load_data(config: DataConfig, *, folder: Path) -> Dataset:
         class_names=targets.class_names,
         feature_names=features.names,
         notes=(*targets.notes, *split_notes, *raw.notes, *features.notes),
+        digest="" if (folder / config.source).is_file() else raw.digest(),
         target_mean=None if scaling is None else scaling.mean,
         target_scale=None if scaling is None else scaling.scale,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -100,6 +101,22 @@ class RawData:
     def rows(self) -> int:
         """Number of examples, of all splits together."""
         return column_length(self.targets[0])
+
+    def digest(self) -> str:
+        """SHA-256 of all values, names and given splits, in hexadecimal digits."""
+        digest = hashlib.sha256()
+        array = isinstance(self.features, np.ndarray)
+        columns = self.targets if array else (*self.features, *self.targets)
+        for column in columns:
+            values = column.values if isinstance(column, NumericColumn) else column.codes
+            texts = () if isinstance(column, NumericColumn) else column.categories
+            digest.update(repr((column.name, texts, values.dtype.str, values.shape)).encode())
+            digest.update(np.ascontiguousarray(values).data)
+        arrays = {"features": self.features} if isinstance(self.features, np.ndarray) else {}
+        for name, values in {**arrays, **(self.given or {})}.items():
+            digest.update(repr((name, values.dtype.str, values.shape)).encode())
+            digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
 
 
 def column_length(column: Column) -> int:

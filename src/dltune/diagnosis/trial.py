@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+from collections.abc import Sequence
 
 from dltune.diagnosis.components import CONFIDENCE, TOLERANCE, Errors
 from dltune.diagnosis.finding import Diagnosis, Edit, Finding, Skipped, Verdict
-from dltune.diagnosis.readers.run_folder import Run, TrialRow
 from dltune.diagnosis.remedies import edits_for_divergence, edits_for_memory
 from dltune.diagnosis.settings import Settings
 from dltune.diagnosis.verdict import diagnose
+from dltune.errors import RunFolderError
+from dltune.runs.run import Run
+from dltune.training.history import TrialRecord, TrialState
 
-UNFINISHED = ("pruned", "interrupted")
+UNFINISHED = (TrialState.PRUNED, TrialState.INTERRUPTED)
 ONLY_ERRORS = "the trial has no errors to judge"
 
 
 def diagnose_trial(
-    row: TrialRow,
+    trial: TrialRecord,
     run: Run,
     *,
     target: float | None = None,
@@ -33,64 +37,100 @@ def diagnose_trial(
 
     Raises DiagnosisError for a target, a tolerance or a confidence out of its range.
     """
+    facts = run.about.data
     settings = Settings(
-        config=row.config, epochs=row.epochs, best_epoch=row.best_epoch, task=run.task
+        config=trial.config,
+        epochs=trial.epochs,
+        best_epoch=trial.best_epoch,
+        task=facts.task,
     )
-    failure = _failure(row, settings)
+    failure = _failure(trial, settings)
     if failure is not None:
-        return _without_errors(row, failure, tolerance, confidence)
-    if row.train_error is None or row.dev_error is None:
-        return _without_errors(row, _no_errors(row), tolerance, confidence)
-    known = run.target_error if target is None else target
+        return _without_errors(trial, failure, tolerance, confidence)
+    if trial.train_error is None or trial.dev_error is None:
+        return _without_errors(trial, _no_errors(trial), tolerance, confidence)
+    known = _target_of(trial) if target is None else target
     errors = Errors(
-        train=row.train_error,
-        dev=row.dev_error,
+        train=trial.train_error,
+        dev=trial.dev_error,
         target=known or 0.0,
-        train_dev=row.train_dev_error,
-        test=row.test_error,
-        n_train=row.train_examples,
-        n_dev=row.dev_examples,
-        n_train_dev=row.train_dev_examples,
-        n_test=row.test_examples,
-        proportion=run.task != "regression",
+        train_dev=trial.train_dev_error,
+        test=trial.test_error,
+        n_train=trial.examples.get("train"),
+        n_dev=trial.examples.get("dev"),
+        n_train_dev=trial.examples.get("train_dev"),
+        n_test=trial.examples.get("test"),
+        proportion=facts.task != "regression",
         target_assumed=known is None,
     )
     found = diagnose(errors, tolerance=tolerance, confidence=confidence, settings=settings)
-    early = [_unfinished(row)] if row.state in UNFINISHED else []
-    chosen = f"The epoch was chosen on the dev set, out of {row.epochs}"
+    early = [_unfinished(trial)] if trial.state in UNFINISHED else []
+    chosen = f"The epoch was chosen on the dev set, out of {trial.epochs}"
     trials = f", and the trial out of {len(run.trials)}" if len(run.trials) > 1 else ""
     told = [f"{chosen}{trials}: the dev error flatters a little."]
-    told += [f"Taken as a {run.task}: {run.task_inferred}."] if run.task_inferred else []
+    told += [f"Taken as a {facts.task}: {facts.task_inferred}."] if facts.task_inferred else []
     return dataclasses.replace(
         found,
-        trial=row.number,
-        state=row.state,
+        trial=trial.number,
+        state=trial.state,
         findings=(*found.findings, *early),
         notes=(*found.notes, *told),
     )
 
 
-def _failure(row: TrialRow, settings: Settings) -> Finding | None:
-    if row.state == "diverged":
+def trials_to_diagnose(
+    run: Run, number: int | None, *, every: bool = False
+) -> Sequence[TrialRecord]:
+    """The trials to diagnose: one, all, or the best.
+
+    Raises RunFolderError if there is no such trial.
+    """
+    if not run.trials:
+        hint = (
+            "Wait until the first trial has ended."
+            if run.about.trials
+            else f"Type dltune report {shlex.quote(str(run.path))} for what it has found."
+        )
+        raise RunFolderError(f"{run.path}, a run of {run.about.command}, has no trials", hint=hint)
+    if every:
+        return run.trials
+    if number is not None:
+        return [run.trial(number)]
+    if run.best is None:
+        states = ", ".join(f"{count} {state}" for state, count in run.states.items())
+        raise RunFolderError(
+            f"{run.path} has no complete trial: {states}",
+            hint=f"Type --trial {run.trials[0].number} for what became of it, or --all.",
+        )
+    return [run.best]
+
+
+def _target_of(trial: TrialRecord) -> float | None:
+    target = trial.config.get("objective.target_error")
+    return None if target is None else float(target)
+
+
+def _failure(trial: TrialRecord, settings: Settings) -> Finding | None:
+    if trial.state is TrialState.DIVERGED:
         return Finding(
             id="TRIAL001",
             name="diverged",
             severity="error",
-            evidence=f"trial {row.number} diverged after {_epochs(row)}: {row.reason}",
+            evidence=f"trial {trial.number} diverged after {_epochs(trial)}: {trial.reason}",
             reading="The loss left the finite numbers, so the errors say nothing about the model.",
             edits=edits_for_divergence(settings),
             advice=("Check the data for values that are not finite or not scaled.",),
             doubt="If a tenth of the rate diverges too, the cause is the data or the loss.",
         )
-    if row.state == "failed":
+    if trial.state is TrialState.FAILED:
         edits: tuple[Edit, ...] = ()
-        if "out of memory" in row.reason:
+        if "out of memory" in trial.reason:
             edits = edits_for_memory(settings)
         return Finding(
             id="TRIAL002",
             name="failed",
             severity="error",
-            evidence=f"trial {row.number} failed: {row.reason}",
+            evidence=f"trial {trial.number} failed: {trial.reason}",
             reading="The training did not run, so there is nothing to judge.",
             edits=edits,
             advice=() if edits else ("Mend what the reason names, and train again.",),
@@ -98,39 +138,39 @@ def _failure(row: TrialRow, settings: Settings) -> Finding | None:
     return None
 
 
-def _epochs(row: TrialRow) -> str:
-    number = row.epochs or 0
+def _epochs(trial: TrialRecord) -> str:
+    number = trial.epochs or 0
     return "1 epoch" if number == 1 else f"{number} epochs"
 
 
-def _no_errors(row: TrialRow) -> Finding:
+def _no_errors(trial: TrialRecord) -> Finding:
     missing = [
         name
-        for name, error in (("train", row.train_error), ("dev", row.dev_error))
+        for name, error in (("train", trial.train_error), ("dev", trial.dev_error))
         if error is None
     ]
     return Finding(
         id="TRIAL003",
         name="no-errors",
         severity="warning",
-        evidence=f"trial {row.number} ({row.state}) has no {' and no '.join(missing)} error",
+        evidence=f"trial {trial.number} ({trial.state}) has no {' and no '.join(missing)} error",
         reading="Bias and variance are differences of these errors.",
         advice=("Let the trial finish an epoch: resume the run.",),
     )
 
 
-def _unfinished(row: TrialRow) -> Finding:
+def _unfinished(trial: TrialRecord) -> Finding:
     return Finding(
         id="TRIAL004",
         name="unfinished",
         severity="warning",
-        evidence=f"trial {row.number} was {row.state} after {_epochs(row)}",
+        evidence=f"trial {trial.number} was {trial.state} after {_epochs(trial)}",
         reading="A training that goes on fits better: the bias is an upper bound.",
     )
 
 
 def _without_errors(
-    row: TrialRow, finding: Finding, tolerance: float, confidence: float
+    trial: TrialRecord, finding: Finding, tolerance: float, confidence: float
 ) -> Diagnosis:
     checks = ("bias", "variance", "data mismatch", "dev overfit")
     return Diagnosis(
@@ -144,6 +184,6 @@ def _without_errors(
         notes=(),
         tolerance=tolerance,
         confidence=confidence,
-        trial=row.number,
-        state=row.state,
+        trial=trial.number,
+        state=trial.state,
     )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +15,7 @@ from dltune.recipe.overrides import parse_override, parse_space_override
 from dltune.recipe.recipe import Recipe, recipe_from_table
 from dltune.recipe.references import reference_places, relocated_reference
 from dltune.recipe.toml_text import parse_toml
+from dltune.recipe.whole_file import replace_file
 
 FOLDER_OF_RECIPES = "recipes"
 
@@ -111,22 +109,7 @@ def apply_edits(path: str | Path, changes: Mapping[str, Any]) -> None:
         text = edit_text(text, dict.fromkeys(file_paths(table, name), content))
         table = tomllib.loads(text)
     recipe_from_table(table, text=text, folder=path.parent)
-    _replace_file(path, text)
-
-
-def _replace_file(path: Path, text: str) -> None:
-    """Write beside the file and move over it, so that a crash leaves the old or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, text)
 
 
 def recipe_text_with(recipe: Recipe, values: Mapping[str, Any]) -> str:

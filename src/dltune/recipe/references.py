@@ -94,6 +94,15 @@ def _line(error: Exception, path: Path) -> int | None:
     return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
 
 
+def names_file(reference: str) -> bool:
+    """Whether a source is a file, and neither a function nor a set of a package.
+
+    >>> [names_file(one) for one in ("data.csv", "load.py:load", "sklearn:digits")]
+    [True, False, False]
+    """
+    return not SCHEME.match(reference) and ".py:" not in reference
+
+
 def reference_places(table: Mapping[str, Any]) -> Iterator[tuple[FilePath, str]]:
     """Every file that a recipe names, with its place: the data's source and the model's factory.
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from dltune.report.tables import BEST_SHOWN, failures
-from dltune.runs.records import StoredTrial, best_trials
-from dltune.training.history import TrialResult
+from dltune.runs.run import Run
+from dltune.training.history import TrialRecord, best_trials
 
 TRIAL_KEYS = (
     "objective",
@@ -26,52 +24,46 @@ TRIAL_KEYS = (
     "parameters",
     "seconds",
     "seed",
+    "examples",
 )
 
 
-def study_document(
-    run: Path,
-    trials: Sequence[StoredTrial],
-    *,
-    strategy: str,
-    seed: int,
-    metric: str,
-    limit: int = BEST_SHOWN,
-) -> dict[str, Any]:
+def study_document(run: Run, *, limit: int = BEST_SHOWN) -> dict[str, Any]:
     """A study as nested plain values.
 
-    run, strategy, seed, metric  as given.
     trials    how many have ended, and `states` how many in which state.
     failures  state, reason and trial numbers of those that did not complete.
     best      the best trial with its values and its whole config by dotted path, or None.
     top       the `limit` best without their configs, best first.
+    accepted  changes of data, code or torch with which it went on.
     """
-    results = [one.result for one in trials]
-    top = best_trials(results, limit)
-    configs = {one.result.number: one.config for one in trials}
+    about, top = run.about, best_trials(run.trials, limit)
     return {
-        "run": str(run),
-        "strategy": strategy,
-        "seed": seed,
-        "metric": metric,
-        "trials": len(trials),
-        "states": dict(Counter(one.state.value for one in results)),
+        "run": str(run.path),
+        "command": about.command,
+        "strategy": about.strategy,
+        "seed": about.seed,
+        "metric": about.metric,
+        "task": about.data.task,
+        "trials": len(run.trials),
+        "states": run.states,
         "failures": [
             {"state": state.value, "reason": reason, "trials": numbers}
-            for (state, reason), numbers in failures(results).items()
+            for (state, reason), numbers in failures(run.trials).items()
         ],
-        "best": trial_document(top[0], configs[top[0].number]) if top else None,
+        "best": trial_document(top[0], top[0].config) if top else None,
         "top": [trial_document(one) for one in top],
+        "accepted": run.accepted,
     }
 
 
-def trial_document(result: TrialResult, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def trial_document(trial: TrialRecord, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """One trial: its number and state, what it measured, the values of the ranges, its config."""
-    measured = dataclasses.asdict(dataclasses.replace(result, history=()))
+    measured = dataclasses.asdict(trial.without_history())
     document = {
-        "trial": result.number,
-        "state": result.state.value,
+        "trial": trial.number,
+        "state": trial.state.value,
         **{key: measured[key] for key in TRIAL_KEYS},
-        "values": dict(result.values),
+        "values": dict(trial.values),
     }
     return document if config is None else document | {"config": dict(config)}

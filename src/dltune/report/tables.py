@@ -14,8 +14,7 @@ from rich.text import Text
 from dltune.recipe.space import Space
 from dltune.report.numbers import count_of, show_error, show_seconds, show_value
 from dltune.report.terminal import PLAIN_WIDTH, render, sparkline
-from dltune.runs.records import best_trials
-from dltune.training.history import TrialResult, TrialState
+from dltune.training.history import TrialRecord, TrialState, best_trials
 
 BEST_SHOWN = 10  # fits a screen of 24 lines together with what stands around it
 REASONS_SHOWN = 5
@@ -38,7 +37,7 @@ class Column:
 
 
 def render_best(
-    results: Sequence[TrialResult],
+    trials: Sequence[TrialRecord],
     space: Space,
     *,
     metric: str = "dev_error",
@@ -48,15 +47,15 @@ def render_best(
 ) -> str:
     """The best trials as a table, the best at the top; empty text if none is complete.
 
-    results  of one study, in any order.
-    space    its ranges; each path is one column, as many as fit into `width`. The others are named
+    trials  of one study, in any order.
+    space   its ranges; each path is one column, as many as fit into `width`. The others are named
              below the table.
-    metric   what was minimised: `dev_error`, or `dev_loss`, which then has a column too.
+    metric  what was minimised: `dev_error`, or `dev_loss`, which then has a column too.
 
     There is no column of test errors: choosing among trials by them would make the test split a
     second dev split. The test error of the best trial stands in `render_winner`.
     """
-    best = best_trials(results, limit)
+    best = best_trials(trials, limit)
     if not best:
         return ""
     columns = _measured_columns(best, metric)
@@ -74,7 +73,7 @@ def render_best(
     return render(Group(*drawn), width=width, color=color)
 
 
-def render_winner(best: TrialResult, *, trials: int, metric: str = "dev_error") -> str:
+def render_winner(best: TrialRecord, *, trials: int, metric: str = "dev_error") -> str:
     """The best trial in three lines: what it is, its errors, and how the metric came down.
 
     trials  of the study; of a single one it goes without saying that it is the best.
@@ -95,33 +94,33 @@ def render_winner(best: TrialResult, *, trials: int, metric: str = "dev_error") 
     return "\n".join(lines)
 
 
-def failures(results: Sequence[TrialResult]) -> dict[tuple[TrialState, str], list[int]]:
+def failures(trials: Sequence[TrialRecord]) -> dict[tuple[TrialState, str], list[int]]:
     """The numbers of the trials that did not complete, by state and reason; the commonest first.
 
     Reasons that differ in the epoch only ("non-finite loss in epoch 3") count as one.
     """
     groups: dict[tuple[TrialState, str], list[int]] = {}
-    for one in sorted(results, key=lambda one: one.number):
+    for one in sorted(trials, key=lambda one: one.number):
         if one.state is not TrialState.COMPLETE:
             reason = re.sub(r" in epoch \d+$", "", one.reason)
             groups.setdefault((one.state, reason), []).append(one.number)
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
 
-def render_failures(results: Sequence[TrialResult], *, width: int = PLAIN_WIDTH) -> str:
+def render_failures(trials: Sequence[TrialRecord], *, width: int = PLAIN_WIDTH) -> str:
     """What became of the trials that did not complete; empty text if all did.
 
-    >>> results = [TrialResult(number=number, seed=0, state=TrialState.DIVERGED,
-    ...                        reason="non-finite loss in epoch 1") for number in (3, 5)]
-    >>> print(render_failures(results))
+    >>> trials = [TrialRecord(number=number, seed=0, state=TrialState.DIVERGED,
+    ...                       reason="non-finite loss in epoch 1") for number in (3, 5)]
+    >>> print(render_failures(trials))
     2 of 2 trials did not complete:
       2 diverged: non-finite loss (trials 3, 5)
     """
-    groups = failures(results)
+    groups = failures(trials)
     if not groups:
         return ""
     total = sum(map(len, groups.values()))
-    lines = [f"{total} of {count_of(len(results), 'trial')} did not complete:"]
+    lines = [f"{total} of {count_of(len(trials), 'trial')} did not complete:"]
     for (state, reason), numbers in list(groups.items())[:REASONS_SHOWN]:
         listed = ", ".join(map(str, numbers[:NUMBERS_SHOWN]))
         listed += ", ..." if len(numbers) > NUMBERS_SHOWN else ""
@@ -134,7 +133,7 @@ def render_failures(results: Sequence[TrialResult], *, width: int = PLAIN_WIDTH)
     return "\n".join(lines)
 
 
-def _measured_columns(best: Sequence[TrialResult], metric: str) -> list[Column]:
+def _measured_columns(best: Sequence[TrialRecord], metric: str) -> list[Column]:
     measured = {
         "#": [str(place + 1) for place in range(len(best))],
         "trial": [str(one.number) for one in best],
@@ -149,7 +148,7 @@ def _measured_columns(best: Sequence[TrialResult], metric: str) -> list[Column]:
     return [Column(title=title, cells=tuple(cells)) for title, cells in measured.items()]
 
 
-def _searched_columns(best: Sequence[TrialResult], space: Space) -> dict[str, Column]:
+def _searched_columns(best: Sequence[TrialRecord], space: Space) -> dict[str, Column]:
     """One column a path: of ranges that exclude each other (options of a choice) a row has one.
 
     A choice that decides which others there are comes first: a learning rate means nothing without

@@ -1,42 +1,39 @@
-"""`checkpoints/best.pt`: the weights of the best trial, and the config that rebuilds its model."""
+"""The weights of the best trial, in two files that no reader has to trust.
+
+`checkpoints/best.safetensors` holds tensors and nothing else; `checkpoints/best.json` says whose
+they are, what config rebuilds the model, and which names share one tensor: safetensors keeps none
+twice.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import io
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dltune.recipe.schema import Config, flatten
-from dltune.recipe.space import Space
-from dltune.training.history import TrialResult
+from dltune.errors import RunFolderError
+from dltune.recipe.schema import Config
+from dltune.runs.about import FORMAT
+from dltune.recipe.whole_file import replace_file
+from dltune.training.history import TrialRecord
 
 if TYPE_CHECKING:
     import torch
 
+FOLDER, BEST = "checkpoints", "best"
+ENDINGS = (".safetensors", ".json")  # in the order in which they are put in place
+AGAIN = "Train it again: dltune train {folder}/best.toml."
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A trial that is over, as the study hands it to the run folder.
+class PackedCheckpoint:
+    """The contents of the two files; made where torch is, written where it need not be."""
 
-    result      what came of it, with its history.
-    config      what was trained; None if the values do not make a valid config.
-    checkpoint  its weights as `checkpoint_bytes` packs them; None if it is not the best so far.
-    examples    number of examples in each split.
-    """
-
-    result: TrialResult
-    config: Config | None
-    checkpoint: bytes | None
-    examples: Mapping[str, int | None]
-
-    def flat_config(self, space: Space) -> dict[str, Any]:
-        """Every hyperparameter by dotted path; without a config those that were searched."""
-        if self.config is not None:
-            return flatten(self.config)
-        values = self.result.values
-        return {one.path: values[one.name] for one in space.dimensions if one.name in values}
+    tensors: bytes
+    about: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,45 +42,144 @@ class Checkpoint:
 
     trial    number of the trial.
     epoch    the epoch that the weights are of.
+    weights  a state dict; names that shared a tensor in the model share one here.
     """
 
     trial: int
     epoch: int | None
     seed: int
     config: Config
-    weights: Mapping[str, torch.Tensor]
+    weights: Mapping[str, Any]
 
 
-def checkpoint_bytes(
-    result: TrialResult, config: Config, weights: Mapping[str, torch.Tensor]
-) -> bytes:
-    """What `checkpoints/best.pt` holds of a trial.
+def pack_checkpoint(
+    trial: TrialRecord, config: Config, weights: Mapping[str, Any]
+) -> PackedCheckpoint:
+    """The two files of a trial.
 
-    Made where torch is, which may be a worker; whoever writes the file needs the bytes only.
+    weights  a state dict; what a user's module adds to it and is no tensor goes into the JSON file
+             if it can be said there, else its name stands under `not_stored`.
     """
     import torch
+    from safetensors.torch import save
 
-    content: dict[str, Any] = {
-        "trial": result.number,
-        "epoch": result.best_epoch,
-        "seed": result.seed,
+    tensors: dict[str, torch.Tensor] = {}
+    names: dict[int, str] = {}
+    tied, extra, not_stored = dict[str, str](), dict[str, Any](), list[str]()
+    for name, value in weights.items():
+        if not torch.is_tensor(value):
+            if _is_plain(value):
+                extra[name] = value
+            else:
+                not_stored.append(name)
+        elif value.layout is not torch.strided:
+            not_stored.append(name)
+        elif id(value) in names:
+            tied[name] = names[id(value)]
+        else:
+            names[id(value)] = name
+            tensors[name] = value.contiguous()
+    about = {
+        "format": FORMAT,
+        "trial": trial.number,
+        "epoch": trial.best_epoch,
+        "seed": trial.seed,
         "config": config.model_dump(mode="json", by_alias=True),
-        "weights": dict(weights),
+        "tied": tied,
+        "extra": extra,
+        "not_stored": not_stored,
     }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a file of `checkpoint_bytes`; tensors on the CPU, no code in the file is run."""
-    import torch
-
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return Checkpoint(
-        trial=content["trial"],
-        epoch=content["epoch"],
-        seed=content["seed"],
-        config=Config.model_validate(content["config"]),
-        weights=content["weights"],
+    return PackedCheckpoint(
+        tensors=save(tensors, metadata=_whose(about)), about=json.dumps(about, indent=2) + "\n"
     )
+
+
+def read_checkpoint(run: Path) -> Checkpoint:
+    """The best weights of a run folder; tensors on the CPU, no code in the files is run.
+
+    Raises RunFolderError if there are none, they are damaged, or could not be stored in full.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    tensors_file, about_file = (run / FOLDER / f"{BEST}{ending}" for ending in ENDINGS)
+    again = AGAIN.format(folder=run)
+    for file in (tensors_file, about_file):
+        if not file.is_file():
+            raise RunFolderError(f"{file}: not found, so {run} keeps no weights", hint=again)
+    try:
+        about = json.loads(about_file.read_text(encoding="utf-8"))
+        with safe_open(tensors_file, framework="pt") as stored:
+            whose = stored.metadata()
+            weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        weights |= {name: weights[same] for name, same in about["tied"].items()}
+        config = Config.model_validate(about["config"])
+        mixed, lacking = whose != _whose(about), about["not_stored"]
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as problem:
+        raise RunFolderError(f"{about_file}: damaged ({problem})", hint=again) from None
+    if mixed:  # a kill came between the two; opening the folder for a resume puts it right
+        raise RunFolderError(
+            f"{tensors_file} and {about_file.name} are of two trials",
+            hint=f"Type dltune search --resume --name {run.name}, which puts them right.",
+        )
+    if lacking:
+        raise RunFolderError(
+            f"{about_file}: {', '.join(lacking)} of the model could not be stored",
+            hint="Let get_extra_state return numbers, texts, lists or dicts of such.",
+        )
+    return Checkpoint(
+        trial=about["trial"],
+        epoch=about["epoch"],
+        seed=about["seed"],
+        config=config,
+        weights=weights | about["extra"],
+    )
+
+
+def _whose(about: Mapping[str, Any]) -> dict[str, str]:
+    """What ties the two files together; safetensors takes texts only."""
+    return {name: str(about[name]) for name in ("format", "trial", "epoch", "seed")}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON gives the same value back."""
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError):
+        return False
+
+
+class BestWeights:
+    """The writing side: weights wait under their trial's number until the journal has the trial.
+
+    run  the run folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._folder = run / FOLDER
+
+    def write(self, trial: int, packed: PackedCheckpoint) -> None:
+        """Put the weights of a trial beside the best ones, the JSON file last."""
+        tensors_file, about_file = (self._path(f"trial-{trial}", ending) for ending in ENDINGS)
+        replace_file(tensors_file, packed.tensors)
+        replace_file(about_file, packed.about)
+
+    def choose(self, trial: int | None, *, is_new: bool) -> None:
+        """Leave only the weights of the best trial, under the name of the best.
+
+        trial   its number; None if there is none.
+        is_new  whether what stands there is of another trial; it goes if there is nothing newer.
+        """
+        waiting = [self._path(f"trial-{trial}", ending) for ending in ENDINGS]
+        best = [self._path(BEST, ending) for ending in ENDINGS]
+        if trial is not None and waiting[-1].exists():
+            for source, target in zip(waiting, best, strict=True):
+                if source.exists():  # else a kill came between the two
+                    os.replace(source, target)
+        elif is_new:
+            for file in best:
+                file.unlink(missing_ok=True)
+        for other in self._folder.glob("trial-*"):
+            other.unlink()
+
+    def _path(self, stem: str, ending: str) -> Path:
+        return self._folder / f"{stem}{ending}"

@@ -24,10 +24,13 @@ from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.recipe.validation import probes
-from dltune.runs.records import SPLITS, StoredTrial
-from dltune.training.history import EpochRecord, TrialResult
+from dltune.runs.about import FORMAT
+from dltune.recipe.whole_file import replace_file
+from dltune.training.history import EpochRecord, TrialRecord
 
-EXAMPLES_COLUMNS = {f"{split}_examples": split for split in SPLITS}
+EXAMPLES_COLUMNS = {
+    f"{split}_examples": split for split in ("train", "dev", "test", "train_dev", "curve")
+}
 RESULT_COLUMNS = (
     "trial",
     "state",
@@ -46,11 +49,15 @@ RESULT_COLUMNS = (
     "parameters",
     "seconds",
     "seed",
+    "session",
+    "format",
 )
-# Those that a result has under the same names; the trial is its `number`.
-RESULT_FIELDS = [name for name in RESULT_COLUMNS if name in TrialResult.__dataclass_fields__]
+# Those that a record has under the same names; the trial is its `number`.
+RESULT_FIELDS = [name for name in RESULT_COLUMNS if name in TrialRecord.__dataclass_fields__]
 WRITTEN_ALIKE = (float, int, NoneType)  # by `cell` and by a CSV writer
-HISTORY_COLUMNS = tuple(field.name for field in dataclasses.fields(EpochRecord))
+EPOCH_FIELDS = tuple(field.name for field in dataclasses.fields(EpochRecord))
+HISTORY_COLUMNS = (*EPOCH_FIELDS, "format")
+COLUMN_COUNTS = (len(EPOCH_FIELDS), len(HISTORY_COLUMNS))
 
 
 def cell(value: Any) -> str:
@@ -70,15 +77,14 @@ def cell(value: Any) -> str:
     return " ".join(str(value).splitlines())  # a row stays a line
 
 
-def trial_row(trial: StoredTrial) -> dict[str, Any]:
+def trial_row(trial: TrialRecord) -> dict[str, Any]:
     """The cells of one trial by column; without a column for what its config does not have.
 
     Numbers and None stay as they are: a CSV writer makes the same of them as `cell`.
     """
-    result = trial.result
-    row = {name: getattr(result, name) for name in RESULT_FIELDS}
+    row = {name: getattr(trial, name) for name in RESULT_FIELDS}
     row |= {column: trial.examples.get(split) for column, split in EXAMPLES_COLUMNS.items()}
-    row |= {"trial": result.number, **trial.config}
+    row |= {"trial": trial.number, "format": FORMAT, **trial.config}
     return {
         name: value if type(value) in WRITTEN_ALIKE else cell(value) for name, value in row.items()
     }
@@ -115,7 +121,7 @@ class TrialsCsv:
         self._path = path
         self._columns = tuple(columns)
 
-    def rewrite(self, trials: Iterable[StoredTrial]) -> None:
+    def rewrite(self, trials: Iterable[TrialRecord]) -> None:
         """Replace the file by these trials, atomically."""
         rows = [trial_row(trial) for trial in trials]
         # An older dltune may have written hyperparameters that there are no longer.
@@ -123,7 +129,7 @@ class TrialsCsv:
         header = [cell(name) for name in self._columns]
         replace_file(self._path, csv_text([header, *self._cells(rows)]))
 
-    def append(self, trials: Iterable[StoredTrial]) -> None:
+    def append(self, trials: Iterable[TrialRecord]) -> None:
         """Add rows in one write."""
         append_block(self._path, csv_text(self._cells(map(trial_row, trials))))
 
@@ -152,12 +158,12 @@ def append_history(path: Path, records: Iterable[EpochRecord]) -> None:
         append_block(path, text, sync=True)
 
 
-_history_cells = operator.attrgetter(*HISTORY_COLUMNS)
+_history_cells = operator.attrgetter(*EPOCH_FIELDS)
 
 
 def _history_line(record: EpochRecord) -> str:
     """Numbers and None need no quotes: without a CSV writer, most of the work of an append goes."""
-    return ",".join(map(str, _history_cells(record))).replace("None", "") + "\n"
+    return ",".join(map(str, _history_cells(record))).replace("None", "") + f",{FORMAT}\n"
 
 
 def start_history(path: Path) -> None:
@@ -181,7 +187,10 @@ def read_history(
         if kept is not None and cells[0] not in kept:
             continue
         try:
-            values = dict(zip(HISTORY_COLUMNS, cells, strict=True))
+            # An older dltune wrote no format.
+            columns = HISTORY_COLUMNS[: len(cells)] if len(cells) in COLUMN_COUNTS else ()
+            values = dict(zip(columns, cells, strict=True))
+            values.pop("format", None)
             numbers: dict[str, Any] = {
                 name: None if text == "" else float(text) for name, text in values.items()
             }
@@ -198,8 +207,9 @@ def keep_history(path: Path, trials: Collection[int]) -> None:
     Raises RunFolderError if the file is damaged.
     """
     kept = {str(number) for number in trials}
-    rows = [line for line in _whole_lines(path)[1:] if line.partition(",")[0] in kept]
-    replace_file(path, "".join([csv_text([HISTORY_COLUMNS]), *sorted(rows, key=trial_of)]))
+    header, *rows = _whole_lines(path) or [csv_text([HISTORY_COLUMNS])]
+    rows = [line for line in rows if line.partition(",")[0] in kept]
+    replace_file(path, "".join([header, *sorted(rows, key=trial_of)]))
 
 
 def sort_rows(path: Path) -> None:
@@ -262,12 +272,3 @@ def append_block(path: Path, text: str, *, sync: bool = False) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def replace_file(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old or the new one, never a part of it."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    with temporary.open("rb") as stream:
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)

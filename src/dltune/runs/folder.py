@@ -1,43 +1,60 @@
-"""The run folder of a study, and its one writer.
+"""The one writer of a run folder.
 
 Trials are written when they end, in whatever order that is, so that none is lost for waiting for a
-slower neighbour. A block of them is written in this order: `history.csv`, the weights if the best
-is among them (under the trial's own name), `study.journal`, `trials.csv`, and with a new best
-`checkpoints/best.pt` (by renaming) and `best.toml`. The journal decides: a trial is done when it is
-in there. A kill -9 between two files leaves history rows or weights of a trial that will be trained
-again to the same end, or files that lack what the journal has; opening the folder for a resume
-brings all of them up to the journal, and nothing is lost or repeated.
+slower neighbour. A block of them is written in this order: the user's code, `history.csv`, the
+weights if the best is among them (under the trial's own name), `study.journal`, `trials.csv`, and
+with a new best its weights (by renaming) and `best.toml`. The journal decides: a trial is done when
+it is in there. A kill -9 between two files leaves history rows or weights of a trial that will be
+trained again to the same end, or files that lack what the journal has; opening the folder for a
+resume brings all of them up to the journal, and nothing is lost or repeated.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from dltune.errors import FolderTakenError, RunFolderError
-from dltune.recipe.files import load_recipe, parse_recipe, recipe_text_with
+from dltune.errors import RunFolderError
+from dltune.recipe.files import parse_recipe, recipe_text_with
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.schema import flatten
-from dltune.runs.checkpoint import Finished
+from dltune.recipe.references import reference_places
+from dltune.runs.about import FORMAT, About, Session
+from dltune.runs.checkpoint import FOLDER, BestWeights, PackedCheckpoint
 from dltune.runs.csv_files import (
     TrialsCsv,
     append_history,
     columns_of,
     keep_history,
-    replace_file,
     sort_rows,
     start_history,
 )
-from dltune.runs.folder_lock import FolderLock
-from dltune.runs.journal import Journal, cut_torn_entry, read_journal
-from dltune.runs.records import StoredTrial, StudyMeta, better
-from dltune.training.history import Trial, TrialResult, TrialState
+from dltune.runs.lock import FolderLock, check_free, new_folder
+from dltune.runs.provenance import code_name, hash_of_bytes, now
+from dltune.runs.run import (
+    BEST_RECIPE,
+    CODE,
+    HISTORY,
+    JOURNAL,
+    RECIPE,
+    RESULT,
+    RESULT_TEXT,
+    TRIALS,
+    Run,
+    check_is_run_folder,
+    load_run,
+    read_study,
+    storage_of,
+)
+from dltune.recipe.whole_file import replace_file
+from dltune.training.history import TrialRecord, better
 
-RECIPE, JOURNAL, TRIALS, HISTORY = "recipe.toml", "study.journal", "trials.csv", "history.csv"
-BEST_RECIPE, BEST_WEIGHTS = "best.toml", "checkpoints/best.pt"
-CANDIDATE = "checkpoints/trial-{}.pt"  # the best of a block that is not in the journal yet
+# A comment, since a recipe has the keys of its schema and no others.
+RECIPE_FORMAT = f"# dltune recipe, format {FORMAT}\n"
 
 
 def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
@@ -56,193 +73,240 @@ def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
         return next(
             path for number in numbers if not (path := runs_dir / f"{stem}-{number}").exists()
         )
-    if name in ("", ".", "..") or Path(name).name != name:
+    if name.startswith(".") or not name or Path(name).name != name:
         raise RunFolderError(
-            f"--name {name!r}: must be the name of one folder, without slashes",
+            f"--name {name!r}: must be the name of one folder, without slashes or a dot in front",
             hint="Use --runs-dir for the place: --runs-dir my/runs --name first.",
         )
     check_free(runs_dir / name)
     return runs_dir / name
 
 
-def check_free(path: Path) -> None:
-    """Raise FolderTakenError if something is already there; an empty folder is fine."""
-    if path.exists() and not path.is_dir():
-        raise FolderTakenError(
-            f"{path}: is a file, and a run folder cannot have its name",
-            hint="Type --name and another name.",
-        )
-    if path.exists() and any(path.iterdir()):
-        raise FolderTakenError(
-            f"{path}: already exists and is not empty",
-            hint="Type --resume to go on with it, or --name and another name.",
-        )
-
-
 class RunFolder:
     """The writing side of a run folder; `create` or `open` it, and `close` it.
 
-    path     of the folder.
-    recipe   as stored in it: file references hold from the folder.
-    meta     what the study was started with.
-    results  of the trials so far by number, without histories; numbers may be missing between them.
-    best     of the results; None while no trial is complete.
+    path    of the folder.
+    recipe  as stored in it: file references hold from the folder.
+    about   what the run is.
+    trials  those that are done, by number, without histories; numbers may be missing between them.
+    best    of them; None while no trial is complete.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, meta: StudyMeta, lock: FolderLock) -> None:
-        self.path, self.recipe, self.meta = path, recipe, meta
-        self.results: dict[int, TrialResult] = {}
-        self.best: TrialResult | None = None
+    def __init__(self, path: Path, recipe: Recipe, about: About, lock: FolderLock) -> None:
+        self.path, self.recipe, self.about = path, recipe, about
+        self.trials: dict[int, TrialRecord] = {}
+        self.best: TrialRecord | None = None
         self._lock = lock
-        self._journal = Journal(path / JOURNAL, path.name)
+        self._storage = storage_of(path)
+        self._weights = BestWeights(path)
         self._trials_csv = TrialsCsv(path / TRIALS, columns_of(recipe))
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe, meta: StudyMeta) -> RunFolder:
-        """Start a run folder.
+    def create(cls, path: Path, recipe: Recipe, about: About) -> RunFolder:
+        """Start a run folder, which appears in one piece.
 
         recipe  already relocated to `path`.
+        about   with the session that begins.
 
         Raises RunFolderError if the folder is not empty or another process writes in it.
         """
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(path)
-        try:
-            check_free(path)
-            replace_file(path / RECIPE, recipe.text)
-            (path / BEST_WEIGHTS).parent.mkdir()
-            folder = cls(path, recipe, meta, lock)
-            start_history(path / HISTORY)
-            folder._trials_csv.rewrite([])
-            folder._journal.write_study(meta)
-        except BaseException:
-            lock.release()
-            raise
-        return folder
+        with new_folder(path) as (unfinished, lock):
+            replace_file(unfinished / RECIPE, _with_format(recipe.text))
+            (unfinished / FOLDER).mkdir()
+            start_history(unfinished / HISTORY)
+            TrialsCsv(unfinished / TRIALS, columns_of(recipe)).rewrite([])
+            storage_of(unfinished, name=path.name).create(about.to_attributes())
+        return cls(path, recipe, about, lock)
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: Path, begin: Callable[[Run], Session]) -> RunFolder:
         """Open a run folder to go on with it; the CSV files are rebuilt from the journal.
+
+        begin  is shown the run, and gives the session that begins, or raises: nothing is written
+               then. Nobody else writes meanwhile.
 
         Raises RunFolderError if there is none, it is damaged, or another process writes in it.
         """
         check_is_run_folder(path)
         lock = FolderLock(path)
         try:
-            cut_torn_entry(path / JOURNAL)
-            meta, trials = read_journal(path / JOURNAL)
-            folder = cls(path, load_recipe(path / RECIPE), meta, lock)
+            run = load_run(path, histories="none")
+            session = begin(run)
+            storage = storage_of(path)
+            storage.recover()
+            sessions = (*run.about.sessions, session)
+            storage.update({"sessions": [dataclasses.asdict(one) for one in sessions]})
+            about, trials = read_study(storage, path)
+            folder = cls(path, run.recipe, about, lock)
             folder._trials_csv.rewrite(trials)
-            keep_history(path / HISTORY, {trial.result.number for trial in trials})
-            folder._take(trial.result for trial in trials)
-            folder._choose_weights(of_new_best=False)
+            keep_history(path / HISTORY, {trial.number for trial in trials})
+            folder._take(trials)
+            best = None if folder.best is None else folder.best.number
+            folder._weights.choose(best, is_new=False)
             folder._write_best_recipe()
         except BaseException:
             lock.release()
             raise
         return folder
 
+    @property
+    def session(self) -> Session:
+        """The session that writes."""
+        return self.about.sessions[-1]
+
+    @property
+    def code_folders(self) -> list[Path]:
+        """Below which Python files are the user's: the recipe's folder, and those it names."""
+        named = [reference for _, reference in reference_places(self.recipe.table)]
+        files = [one.rpartition(":")[0] for one in named if ".py:" in one]
+        folders = [self.about.origin, *(str(PurePosixPath(file).parent) for file in files)]
+        return [Path(os.path.abspath(self.path / folder)) for folder in dict.fromkeys(folders)]
+
     def want(self, trials: int) -> None:
         """Change how many trials are wanted."""
-        self._journal.write_wanted(trials)
-        self.meta = dataclasses.replace(self.meta, trials=trials)
+        self._storage.update({"trials": trials})
+        self.about = dataclasses.replace(self.about, trials=trials)
 
-    def append(self, block: Sequence[Finished]) -> None:
-        """Write finished trials, in any order; none of them may be in the folder already."""
-        append_history(
-            self.path / HISTORY, (one for finished in block for one in finished.result.history)
-        )
+    def note(self, **fields: Any) -> None:
+        """Change fields of the session that writes."""
+        session = dataclasses.replace(self.session, **fields)
+        if session != self.session:
+            sessions = (*self.about.sessions[:-1], session)
+            self.about = dataclasses.replace(self.about, sessions=sessions)
+            self._storage.update({"sessions": [dataclasses.asdict(one) for one in sessions]})
+
+    def keep_code(self, files: Mapping[Path, bytes]) -> dict[str, str]:
+        """Copy the user's files into the run; SHA-256 by name, those of earlier calls included.
+
+        files  the contents by path, as the processes that train have imported them.
+
+        The files of the first session lie in `code/`, those that a later one has otherwise in
+        `code/session-N/`: the weights of an earlier trial need the earlier file.
+        """
+        hashes = dict(self.session.code)
+        for path, content in files.items():
+            name = code_name(path, self.path / self.about.origin)
+            hashes[name] = hash_of_bytes(content)
+            known = [session.code.get(name) for session in self.about.sessions]
+            if hashes[name] not in known:
+                number = len(self.about.sessions) - 1
+                place = self.path / CODE / (f"session-{number}" if any(known) else "")
+                target = place.joinpath(*_inside(name))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(target, content)
+        return hashes
+
+    def append(
+        self, trials: Sequence[TrialRecord], checkpoints: Mapping[int, PackedCheckpoint]
+    ) -> None:
+        """Write finished trials, in any order; none of them may be in the folder already.
+
+        checkpoints  by number; needed of no trial but the best.
+        """
+        number = len(self.about.sessions) - 1
+        trials = [dataclasses.replace(trial, session=number) for trial in trials]
+        append_history(self.path / HISTORY, (one for trial in trials for one in trial.history))
         before = best = self.best
-        for finished in block:
-            best = better(best, finished.result)
-        for finished in block:
-            if finished.result is best and finished.checkpoint is not None:
-                replace_file(self._candidate(finished.result.number), finished.checkpoint)
-        stored = [
-            StoredTrial(
-                result=finished.result,
-                config=finished.flat_config(self.recipe.space),
-                examples=finished.examples,
-            )
-            for finished in block
-        ]
-        self._journal.append(stored, self.recipe.space)
+        for trial in trials:
+            best = better(best, trial)
+        if best is not None and best is not before and best.number in checkpoints:
+            self._weights.write(best.number, checkpoints[best.number])
+        self._storage.append(trials, self.recipe.space)
         # Not before: after a failed write (a full disk) these trials do not count.
-        self._take(finished.result for finished in block)
-        self._trials_csv.append(stored)
-        if self.best is not before:
-            self._choose_weights(of_new_best=True)
+        self._take(trials)
+        self._trials_csv.append(trials)
+        if self.best is not None and self.best is not before:
+            self._weights.choose(self.best.number, is_new=True)
             self._write_best_recipe()
 
-    def append_interrupted(self, trials: Sequence[tuple[Trial, int]]) -> None:
-        """Add rows to `trials.csv` for trials that were cut off, each with the epochs it had run.
+    def append_interrupted(self, trials: Sequence[TrialRecord]) -> None:
+        """Add rows to `trials.csv` for trials that were cut off.
 
         They are not in the journal: a resume trains them again, with the same values and seeds.
         """
-        self._trials_csv.append(
-            [
-                StoredTrial(
-                    result=TrialResult(
-                        number=trial.number,
-                        seed=trial.seed,
-                        state=TrialState.INTERRUPTED,
-                        reason="interrupted; --resume trains it again",
-                        epochs=epochs,
-                        values=trial.values,
-                    ),
-                    config=flatten(trial.config),
-                    examples={},
-                )
-                for trial, epochs in trials
-            ]
-        )
+        self._trials_csv.append(trials)
+
+    def write_result(self, document: Mapping[str, Any], text: str) -> None:
+        """Keep what a command that trains no trials has come to, as JSON and as it was shown."""
+        content = json.dumps({"format": FORMAT, **document}, indent=2, ensure_ascii=False)
+        replace_file(self.path / RESULT_TEXT, text + "\n")
+        replace_file(self.path / RESULT, content + "\n")
 
     def sort(self) -> None:
         """Put the rows of both CSV files in order of number."""
         for name in (TRIALS, HISTORY):
             sort_rows(self.path / name)
 
+    def end(self, ending: str) -> None:
+        """Note how the session ended, and when."""
+        self.note(ended=now(), ending=ending)
+
     def close(self) -> None:
         """Let others write in the folder."""
         self._lock.release()
 
-    def _take(self, results: Iterable[TrialResult]) -> None:
-        for result in results:
-            bare = dataclasses.replace(result, history=())
-            self.results[bare.number] = bare
+    def _take(self, trials: Iterable[TrialRecord]) -> None:
+        for trial in trials:
+            bare = trial.without_history()
+            self.trials[bare.number] = bare
             self.best = better(self.best, bare)
-
-    def _candidate(self, number: int) -> Path:
-        return self.path / CANDIDATE.format(number)
-
-    def _choose_weights(self, *, of_new_best: bool) -> None:
-        """Leave only the weights of the best trial, as `best.pt`."""
-        weights = self.path / BEST_WEIGHTS
-        if self.best is not None and self._candidate(self.best.number).exists():
-            os.replace(self._candidate(self.best.number), weights)
-        elif of_new_best:
-            weights.unlink(missing_ok=True)  # of a trial that is not the best any more
-        for other in weights.parent.glob(Path(CANDIDATE.format("*")).name):
-            other.unlink()
 
     def _write_best_recipe(self) -> None:
         if self.best is not None:
-            metric = f"{self.meta.metric} {self.best.objective!r}"
+            metric = f"{self.about.metric} {self.best.objective!r}"
             title = f"# Trial {self.best.number} of {self.path.name}: {metric}\n"
             fixed = recipe_text_with(self.recipe, self.best.values)
             # With the trial's own seed: `dltune train best.toml` trains this very trial again.
             seed = f"train.seed={self.best.seed}"
             text = parse_recipe(fixed, folder=self.path, overrides=[seed]).text
-            replace_file(self.path / BEST_RECIPE, title + text)
+            replace_file(self.path / BEST_RECIPE, title + _with_format(text))
 
 
-def check_is_run_folder(path: Path) -> None:
-    """Raise RunFolderError unless a study was started in this folder."""
-    if not path.is_dir():
-        raise RunFolderError(f"{path}: no such run folder", hint="Check --runs-dir and --name.")
-    missing = next((name for name in (JOURNAL, RECIPE) if not (path / name).exists()), None)
-    if missing:
-        raise RunFolderError(
-            f"{path}: has no {missing}, so it is not the run folder of a search",
-            hint="Name a folder that dltune search or dltune train has written.",
-        )
+def remove_if_killed(path: Path) -> bool:
+    """Remove the folder of a training that was killed before it had anything to keep.
+
+    It cannot be gone on with, and would only be in the way of its name. False, and nothing done, if
+    it is anything else, or still trains.
+    """
+    try:
+        run = load_run(path, histories="none")
+        if run.about.command != "train" or run.about.format == 0 or run.trials:
+            return False
+        lock = FolderLock(path)
+    except RunFolderError:
+        return False
+    shutil.rmtree(path)
+    lock.release()
+    return True
+
+
+def rebuild_csv(path: Path) -> Run:
+    """Rewrite `trials.csv` and `history.csv` from the journal, as after a kill -9; returns the run.
+
+    Rows of interrupted trials go: they are in no journal.
+
+    Raises RunFolderError as `load_run` does, and if a study is running in the folder.
+    """
+    check_is_run_folder(path)
+    lock = FolderLock(path)
+    try:
+        run = load_run(path, histories="none")
+        TrialsCsv(path / TRIALS, columns_of(run.recipe)).rewrite(run.trials)
+        keep_history(path / HISTORY, {trial.number for trial in run.trials})
+    finally:
+        lock.release()
+    return run
+
+
+def _with_format(text: str) -> str:
+    return text if RECIPE_FORMAT in text else RECIPE_FORMAT + text
+
+
+def _inside(name: str) -> tuple[str, ...]:
+    """The parts of a file's place below `code/`; what lies outside of the recipe's folder too.
+
+    >>> _inside("../nets/net.py")
+    ('up', 'nets', 'net.py')
+    """
+    parts = PurePosixPath(name.replace(":", "")).parts
+    return tuple("up" if part == ".." else part for part in parts if part != "/")

@@ -8,9 +8,12 @@ from typing import Any
 
 from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
+from dltune.recipe.references import names_file
 from dltune.recipe.toml_value import shown
-from dltune.runs.records import StudyMeta
-from dltune.training.history import TrialResult
+from dltune.runs.about import About
+from dltune.runs.provenance import changes_of_files, versions
+from dltune.runs.run import Run
+from dltune.training.history import TrialRecord
 
 # More differences than this fill the screen; the first ones show what happened.
 SHOWN = 5
@@ -22,11 +25,8 @@ def check_same_recipe(path: Path, stored: Recipe, given: Recipe) -> None:
     path   the run folder.
     given  already relocated to `path`.
     """
-    before, now = _leaves(stored), _leaves(given)
     differences = [
-        f"{name} was {_said(before, name)}, is now {_said(now, name)}"
-        for name in [*before, *(name for name in now if name not in before)]
-        if _said(before, name) != _said(now, name)
+        f"{name} was {before}, is now {now}" for name, before, now in recipe_changes(stored, given)
     ]
     if differences:
         more = len(differences) - SHOWN
@@ -39,7 +39,7 @@ def check_same_recipe(path: Path, stored: Recipe, given: Recipe) -> None:
 
 def check_same_options(
     path: Path,
-    meta: StudyMeta,
+    about: About,
     *,
     strategy: str | None,
     seed: int | None,
@@ -55,9 +55,9 @@ def check_same_options(
                             `trials` may be any number that does not leave it out.
     """
     asked = {"--strategy": strategy, "--seed": seed}
-    stored: dict[str, Any] = {"--strategy": meta.strategy, "--seed": meta.seed}
+    stored: dict[str, Any] = {"--strategy": about.strategy, "--seed": about.seed}
     asked |= {f"--{name}": value for name, value in options.items()}
-    stored |= {f"--{name}": value for name, value in meta.options.items()}
+    stored |= {f"--{name}": value for name, value in about.options.items()}
     for name, value in asked.items():
         if value is not None and value != stored.get(name):
             raise RunFolderError(
@@ -71,7 +71,7 @@ def check_same_options(
         )
 
 
-def check_same_values(path: Path, stored: TrialResult, values: Mapping[str, Any]) -> None:
+def check_same_values(path: Path, stored: TrialRecord, values: Mapping[str, Any]) -> None:
     """Raise RunFolderError unless a stored trial has the values that the strategy chooses for it.
 
     It chooses others where a library draws its random numbers otherwise than the one before.
@@ -88,6 +88,77 @@ def check_same_values(path: Path, stored: TrialResult, values: Mapping[str, Any]
             hint="Go on with the versions of dltune and numpy that started the study, "
             "or start a new one with another --name.",
         )
+
+
+def check_same_kind(run: Run) -> None:
+    """Raise RunFolderError unless the run is a search whose data and code can be compared."""
+    if run.about.command != "search":
+        raise RunFolderError(
+            f"{run.path} is a run of dltune {run.about.command}, which a search cannot go on with",
+            hint=f"Start a search from its recipe: dltune search {run.path / 'recipe.toml'}.",
+        )
+    if run.about.format == 0:
+        raise RunFolderError(
+            f"{run.path} was written by an older dltune, without hashes of its data and code: "
+            "nothing tells whether new trials could be compared with the old ones",
+            hint="Start a new study with another --name; report and diagnose read the old one.",
+        )
+
+
+def changed_conditions(run: Run, data: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """What is not as it was when the run was last trained, in words: the code, and all else.
+
+    data  SHA-256 by source of what would be trained on now; those of files are looked up here.
+    """
+    about = run.about
+    before = about.data_hashes
+    other = changes_of_files(before, run.path, names=filter(names_file, before))
+    other += [
+        f"{name.partition('#')[0]} gives other data"
+        for name, digest in data.items()
+        if not names_file(name) and digest != before.get(name, digest)
+    ]
+    was, now = about.sessions[-1].versions.get("torch"), versions()["torch"]
+    if was != now:
+        other.append(f"torch was {was}, is now {now}")
+    return changes_of_files(about.code_hashes, run.path / about.origin), other
+
+
+def check_same_conditions(
+    run: Run, data: Mapping[str, str], *, accept: bool
+) -> tuple[tuple[str, ...], bool]:
+    """Which changes are accepted, and whether the failed trials are to be trained again.
+
+    Where the user's code alone has changed, and no trial is complete, the failed ones may be
+    trained again with the code as it is now: nothing is mixed.
+
+    data    as for `changed_conditions`.
+    accept  whether changes are accepted.
+
+    Raises RunFolderError for changes that are not.
+    """
+    code, other = changed_conditions(run, data)
+    if code and not other and run.best is None:
+        return tuple(code), True
+    changes = [*code, *other]
+    if changes and not accept:
+        raise RunFolderError(
+            f"{run.path} cannot go on as it began: {'; '.join(changes[:SHOWN])}",
+            hint="Put it back, start a new study with another --name, or type --accept-changes: "
+            "the run then says so.",
+        )
+    return tuple(changes), False
+
+
+def recipe_changes(first: Recipe, second: Recipe) -> list[tuple[str, str, str]]:
+    """Where two recipes differ: the dotted path, and what the first and the second have there.
+
+    Whole ranges are compared; comments and layout are not.
+    """
+    before, now = _leaves(first), _leaves(second)
+    names = [*before, *(name for name in now if name not in before)]
+    said = [(name, _said(before, name), _said(now, name)) for name in names]
+    return [one for one in said if one[1] != one[2]]
 
 
 def _leaves(recipe: Recipe) -> dict[str, Any]:

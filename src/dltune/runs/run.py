@@ -1,89 +1,216 @@
-"""Reading a run folder: for tables, reports and diagnoses, also while its study runs. No torch."""
+"""A run as it is read: by every command, also while it is being trained. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dltune.recipe.files import load_recipe
-from dltune.recipe.recipe import Recipe
-from dltune.runs.csv_files import TrialsCsv, columns_of, keep_history, read_history
-from dltune.runs.folder_lock import FolderLock
-from dltune.runs.journal import read_journal
-from dltune.runs.records import StoredTrial, StudyMeta, best_trials
-from dltune.runs.folder import HISTORY, JOURNAL, RECIPE, TRIALS, check_is_run_folder
-from dltune.training.history import TrialResult
+from dltune.errors import RunFolderError, closest
+from dltune.runs.about import FORMAT, About, Session
+from dltune.runs.csv_files import read_history
+from dltune.runs.journal import JournalFile
+from dltune.runs.legacy import is_old, upgraded
+from dltune.runs.storage import Storage
+from dltune.training.history import TrialRecord, TrialState, best_trials
+
+if TYPE_CHECKING:
+    from dltune.recipe.recipe import Recipe
+
+RECIPE, JOURNAL, TRIALS, HISTORY = "recipe.toml", "study.journal", "trials.csv", "history.csv"
+BEST_RECIPE, RESULT, RESULT_TEXT, CODE = "best.toml", "result.json", "result.txt", "code"
+
+NAMES_SHOWN = 8  # of runs, in a hint: as many as fit on a line; the folder itself has the rest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
     """What a run folder holds.
 
-    name    of the study, which is the folder's.
-    recipe  as stored; file references hold from the folder.
-    meta    what the study was started with.
-    trials  finished ones, in order of number.
+    trials  finished ones, in order of number; while their search runs, numbers may be missing.
     """
 
     path: Path
-    name: str
-    recipe: Recipe
-    meta: StudyMeta
-    trials: tuple[StoredTrial, ...]
+    about: About
+    trials: tuple[TrialRecord, ...]
 
     @property
-    def results(self) -> list[TrialResult]:
-        """The results in order of number."""
-        return [trial.result for trial in self.trials]
+    def name(self) -> str:
+        """Of the study, which is the folder's."""
+        return self.path.name
+
+    @functools.cached_property
+    def recipe(self) -> Recipe:
+        """As stored; file references hold from the folder. RecipeError if it cannot be read."""
+        from dltune.recipe.files import load_recipe
+
+        return load_recipe(self.path / RECIPE)
 
     @property
-    def best(self) -> TrialResult | None:
-        """The best complete trial; None if there is none."""
-        return next(iter(best_trials(self.results, 1)), None)
+    def best(self) -> TrialRecord | None:
+        """The best complete trial, of equals the first; None if there is none."""
+        return next(iter(best_trials(self.trials, 1)), None)
 
     @property
     def is_complete(self) -> bool:
         """Whether all the trials that were wanted are done."""
-        return len(self.trials) >= self.meta.trials
+        return len(self.trials) >= self.about.trials
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many trials ended in which state."""
+        counted = Counter(trial.state for trial in self.trials)
+        return {state.value: counted[state] for state in TrialState if counted[state]}
+
+    @property
+    def accepted(self) -> list[str]:
+        """The changes between its sessions with which it went on, in words."""
+        return [change for session in self.about.sessions for change in session.accepted]
+
+    def trial(self, number: int) -> TrialRecord:
+        """The trial of that number.
+
+        Raises RunFolderError if there is none.
+        """
+        by_number = {trial.number: trial for trial in self.trials}
+        if number in by_number:
+            return by_number[number]
+        low, high = min(by_number), max(by_number)
+        near = min(by_number, key=lambda each: abs(each - number))
+        raise RunFolderError(
+            f"{self.path} has no trial {number}: its {len(by_number)} trials are numbered "
+            f"{low} to {high}",
+            hint=f"Type --trial {near}, or --all.",
+        )
+
+    def result(self) -> dict[str, Any] | None:
+        """What a command that trains no trials of its own has come to, as its --json prints it."""
+        file = self.path / RESULT
+        if not file.exists():
+            return None
+        try:
+            document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as problem:
+            raise RunFolderError(
+                f"{file}: damaged ({problem})", hint=f"Run dltune {self.about.command} again."
+            ) from None
+        return {key: value for key, value in document.items() if key != "format"}
 
 
 def load_run(path: Path, *, histories: Literal["all", "best", "none"] = "all") -> Run:
     """Read a run folder; nothing in it is changed.
 
     path       the folder, such as runs/digits-1.
-    histories  which results get their epochs; of a large study those of all take longest to read.
+    histories  which trials get their epochs; of a large study those of all take longest to read.
 
     Raises RunFolderError if it is no run folder or its journal is damaged.
     """
     check_is_run_folder(path)
-    meta, trials = read_journal(path / JOURNAL)
+    about, trials = read_study(storage_of(path), path)
     wanted = None
     if histories != "all":
-        best = best_trials((trial.result for trial in trials), 1 if histories == "best" else 0)
-        wanted = {result.number for result in best}
+        wanted = {one.number for one in best_trials(trials, 1 if histories == "best" else 0)}
     epochs = {} if histories == "none" else read_history(path / HISTORY, wanted)
     for place, trial in enumerate(trials):
-        if history := epochs.get(trial.result.number):
-            result = dataclasses.replace(trial.result, history=history)
-            trials[place] = dataclasses.replace(trial, result=result)
-    recipe = load_recipe(path / RECIPE)
-    return Run(path=path, name=path.name, recipe=recipe, meta=meta, trials=tuple(trials))
+        if history := epochs.get(trial.number):
+            trials[place] = dataclasses.replace(trial, history=history)
+    return Run(path=path, about=about, trials=tuple(trials))
 
 
-def rebuild_csv(path: Path) -> Run:
-    """Rewrite `trials.csv` and `history.csv` from the journal, as after a kill -9; returns the run.
+def storage_of(path: Path, *, name: str | None = None) -> Storage:
+    """Where the study of a run folder is kept.
 
-    Rows of interrupted trials go: they are in no journal.
-
-    Raises RunFolderError as `load_run` does, and if a study is running in the folder.
+    name  of the study; None for the folder's.
     """
-    check_is_run_folder(path)
-    lock = FolderLock(path)
+    return JournalFile(path / JOURNAL, path.name if name is None else name)
+
+
+def read_study(storage: Storage, path: Path) -> tuple[About, list[TrialRecord]]:
+    """What a study is, and its trials that count, in order of number and without histories.
+
+    path  of the run folder, for messages.
+
+    Raises RunFolderError if it cannot be read, or is of a format that is not known yet.
+    """
+    attributes, trials = storage.read()
     try:
-        run = load_run(path, histories="none")
-        TrialsCsv(path / TRIALS, columns_of(run.recipe)).rewrite(run.trials)
-        keep_history(path / HISTORY, {result.number for result in run.results})
-    finally:
-        lock.release()
-    return run
+        if is_old(attributes):
+            return upgraded(attributes, trials)
+        if attributes["format"] > FORMAT:
+            raise RunFolderError(
+                f"{path} has format {attributes['format']}; this dltune reads up to {FORMAT}",
+                hint="Install the newest dltune: pip install -U dltune.",
+            )
+        about = About.from_attributes(attributes)
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise RunFolderError(
+            f"{path / JOURNAL}: damaged, or not of a dltune study "
+            f"({type(problem).__name__}: {problem})",
+            hint="Start again with --name and a new name; the CSV files can still be read.",
+        ) from problem
+    return about, [trial for trial in trials if not _is_void(trial, about.sessions)]
+
+
+def _is_void(trial: TrialRecord, sessions: Sequence[Session]) -> bool:
+    """Whether a later session trains a failed trial again, with mended code."""
+    later = sessions[trial.session + 1 :]
+    return trial.state is TrialState.FAILED and any(one.trains_failed_again for one in later)
+
+
+def check_is_run_folder(path: Path) -> None:
+    """Raise RunFolderError unless a run was started in this folder."""
+    if not path.is_dir():
+        raise RunFolderError(f"{path}: no such run folder", hint="Check --runs-dir and --name.")
+    missing = next((name for name in (JOURNAL, RECIPE) if not (path / name).exists()), None)
+    if missing:
+        raise RunFolderError(
+            f"{path}: has no {missing}, so it is not a run folder",
+            hint="Name a folder that dltune search or dltune train has written.",
+        )
+
+
+def find_run(run: str | Path, *, runs_dir: Path) -> Path:
+    """The folder of a run named by its path or by its name inside `runs_dir`.
+
+    Raises RunFolderError, with the closest existing run, if there is none.
+    """
+    for folder in (Path(run), runs_dir / run):
+        if folder.is_dir():
+            return folder
+        if folder.is_file():
+            is_inside = (folder.parent / JOURNAL).is_file()
+            raise RunFolderError(
+                f"{folder} is a file: a run is a folder with a {JOURNAL} in it",
+                hint=f"Name its folder: {folder.parent}."
+                if is_inside
+                else f"Runs in {runs_dir}: {_names(runs_dir)}.",
+            )
+    runs = [folder.name for folder in run_folders(runs_dir)]
+    near = closest(Path(run).name, runs)
+    hint = f"Did you mean {near}? " if near else ""
+    raise RunFolderError(
+        f"there is no run {run}, neither as a folder nor in {runs_dir}",
+        hint=f"{hint}Runs in {runs_dir}: {_names(runs_dir)}.",
+    )
+
+
+def run_folders(runs_dir: Path) -> list[Path]:
+    """The run folders in a folder, by name; empty if it is not there."""
+    if not runs_dir.is_dir():
+        return []
+    # A name with a dot in front is of a folder that is being made, or was when its process died.
+    return sorted(
+        each
+        for each in runs_dir.iterdir()
+        if not each.name.startswith(".") and (each / JOURNAL).is_file()
+    )
+
+
+def _names(runs_dir: Path) -> str:
+    runs = [folder.name for folder in run_folders(runs_dir)]
+    shown = ", ".join(runs[:NAMES_SHOWN]) + (", ..." if len(runs) > NAMES_SHOWN else "")
+    return shown or "none"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dltune.data.dataset import Dataset
+from dltune.recipe.references import names_file
 from dltune.recipe.schema import DataConfig
-from dltune.runs.records import SPLITS
+from dltune.runs.provenance import hash_of_dataset, hash_of_file
 
 if TYPE_CHECKING:
     from dltune.data.device import DeviceData
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 # three.
 KEPT = 4
 
+GIVEN = "python:dataset"  # stands for the source of a data set that the caller has passed
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -27,12 +30,17 @@ class DataShelf:
 
     folder   where relative file references are looked up.
     dataset  use this one for every trial instead of loading what the recipe names.
+
+    hashes   SHA-256 by source of what has been loaded.
     """
 
     def __init__(self, folder: Path, dataset: Dataset | None = None) -> None:
         self._folder = folder
         self._given = dataset
         self._loaded: OrderedDict[str, Dataset] = OrderedDict()
+        self.hashes: dict[str, str] = {}
+        if dataset is not None:
+            self.hashes[GIVEN] = hash_of_dataset(dataset)
         self._moved: OrderedDict[tuple[str, str], DeviceData] = OrderedDict()
 
     def dataset(self, config: DataConfig) -> Dataset:
@@ -53,7 +61,9 @@ class DataShelf:
         if key not in self._loaded:
             from dltune.data.load import load_data
 
-            self._loaded[key] = load_data(typed, folder=folder)
+            dataset = load_data(typed, folder=folder)
+            digest = dataset.digest or hash_of_file(folder / typed.source)
+            self._loaded[key], self.hashes[_source_key(config)] = dataset, digest
         return _newest(self._loaded, key)
 
     def on_device(self, config: DataConfig, device_name: str) -> DeviceData:
@@ -66,10 +76,16 @@ class DataShelf:
         return _newest(self._moved, key)
 
 
-def examples_of(dataset: Dataset) -> dict[str, int | None]:
-    """The number of examples in each split; None for a split that is not there."""
-    splits = {name: getattr(dataset, name) for name in SPLITS}
-    return {name: None if split is None else len(split) for name, split in splits.items()}
+def _source_key(config: DataConfig) -> str:
+    """What a hash is of: a file, or what a function gives with all the other keys of the section.
+
+    >>> _source_key(DataConfig(source="a.csv"))
+    'a.csv'
+    """
+    if names_file(config.source):
+        return config.source
+    section = config.model_dump_json().encode()
+    return f"{config.source}#{hashlib.blake2b(section, digest_size=4).hexdigest()}"
 
 
 def _newest(kept: OrderedDict[Key, Value], key: Key) -> Value:

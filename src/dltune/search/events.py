@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from dltune.training.history import EpochRecord, TrialResult
+from dltune.training.history import EpochRecord, TrialRecord
 
 
 class EventKind(StrEnum):
@@ -36,7 +36,7 @@ class StudyEvent:
     share        what those have behind them, each as the share of its epochs, summed.
     leader       the best epoch that any of those has had; None before there is one.
     records      of the epochs that have just ended: of one trial or of many, at most one of each.
-    result       of the trial that is over.
+    trial        the one that is over.
     grid_points  at the start: points of the grid; None for other strategies.
     notes        at the start: what was found out about the data; later how trials are trained.
     """
@@ -45,12 +45,12 @@ class StudyEvent:
     done: int
     total: int
     metric: str = "dev_error"
-    best: TrialResult | None = None
+    best: TrialRecord | None = None
     running: int = 0
     share: float = 0.0
     leader: EpochRecord | None = None
     records: Sequence[EpochRecord] = ()
-    result: TrialResult | None = None
+    trial: TrialRecord | None = None
     grid_points: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -78,9 +78,8 @@ class StudyEnd:
     reason    why it ended, in words; empty when complete.
     trained   trials that this session has finished; 0 if a resumed study was complete already.
     total     trials that were wanted.
-    results   of all trials, in order of number, without histories.
+    trials    all of them, in order of number, without histories.
     best      of them; None if no trial is complete.
-    examples  number of examples in each split.
     """
 
     path: Path
@@ -88,6 +87,5 @@ class StudyEnd:
     reason: str
     trained: int
     total: int
-    results: tuple[TrialResult, ...]
-    best: TrialResult | None
-    examples: Mapping[str, int | None]
+    trials: tuple[TrialRecord, ...]
+    best: TrialRecord | None

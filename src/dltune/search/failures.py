@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from dltune.training.history import TrialResult, TrialState
+from dltune.training.history import TrialRecord, TrialState
 
 # How many trials must go wrong alike, from the first one on, for the study to stop. A failure
 # (memory, the user's code, a setting) that hits five different configs will hit the sixth.
@@ -27,44 +27,44 @@ class FirstTrials:
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self._results: dict[int, TrialResult | None] = {}
+        self._trials: dict[int, TrialRecord | None] = {}
 
     def expect(self, number: int) -> None:
         """A trial of this session, in order of number."""
-        if len(self._results) < max(ALIKE.values()):
-            self._results[number] = None
+        if len(self._trials) < max(ALIKE.values()):
+            self._trials[number] = None
 
-    def see(self, result: TrialResult) -> None:
+    def see(self, trial: TrialRecord) -> None:
         """A trial is over."""
-        if result.number in self._results:
-            self._results[result.number] = result
-            ended = itertools.takewhile(lambda one: one is not None, self._results.values())
+        if trial.number in self._trials:
+            self._trials[trial.number] = trial
+            ended = itertools.takewhile(lambda one: one is not None, self._trials.values())
             self.reason = failed_alike([one for one in ended if one is not None])
 
 
-def failed_alike(results: Sequence[TrialResult]) -> str | None:
+def failed_alike(trials: Sequence[TrialRecord]) -> str | None:
     """Why a session should stop: its first trials all failed alike; None if it should go on.
 
-    results  of its first trials in order of number, as far as they have ended without a gap.
+    trials  its first ones in order of number, as far as they have ended without a gap.
 
     Two failures are alike if state and reason are, numbers in the reason aside.
 
-    >>> bad = [TrialResult(number=n, seed=0, state=TrialState.FAILED, reason="out of memory")
+    >>> bad = [TrialRecord(number=n, seed=0, state=TrialState.FAILED, reason="out of memory")
     ...        for n in range(7)]
     >>> failed_alike(bad), failed_alike(bad[2:])
     ('the first 5 trials all failed alike: out of memory', \
 'the next 5 trials all failed alike: out of memory')
     >>> failed_alike(bad[:4])
     """
-    needed = ALIKE.get(results[0].state) if results else None
-    if needed is None or len(results) < needed:
+    needed = ALIKE.get(trials[0].state) if trials else None
+    if needed is None or len(trials) < needed:
         return None
-    if len({_likeness(result) for result in results[:needed]}) > 1:
+    if len({_likeness(trial) for trial in trials[:needed]}) > 1:
         return None
-    first = results[0]
+    first = trials[0]
     which = "first" if first.number == 0 else "next"
     return f"the {which} {needed} trials all {first.state} alike: {first.reason}"
 
 
-def _likeness(result: TrialResult) -> tuple[TrialState, str]:
-    return result.state, re.sub(r"[\d.]+", "#", result.reason)
+def _likeness(trial: TrialRecord) -> tuple[TrialState, str]:
+    return trial.state, re.sub(r"[\d.]+", "#", trial.reason)

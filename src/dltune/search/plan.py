@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dltune.errors import RunFolderError
-from dltune.runs.csv_files import replace_file
+from dltune.recipe.whole_file import replace_file
+from dltune.runs.about import FORMAT
 
 STACK_FILE = "stack.json"
 
@@ -101,7 +102,8 @@ class PlanBook:
         """Take a plan in, and onto the disk."""
         self._plans[key] = plan
         if self._path is not None:
-            document = {key: _document(plan) for key, plan in self._plans.items()}
+            plans = {key: _document(plan) for key, plan in self._plans.items()}
+            document = {"format": FORMAT, "plans": plans}
             replace_file(self._path, json.dumps(document, indent=2) + "\n")
 
     def limit(self, key: str, stack: int, reason: str) -> None:
@@ -120,7 +122,7 @@ def _document(plan: Plan) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Plan]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return {key: _plan(entry) for key, entry in document.items()}
+        return {key: _plan(entry) for key, entry in document["plans"].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
         raise RunFolderError(
             f"{path}: damaged ({problem})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dltune.training.history import EpochRecord, Trial
+from dltune.training.history import EpochRecord, Trial, TrialRecord, TrialState
 
 
 class Running:
@@ -38,10 +38,16 @@ class Running:
         """The best epoch that any of them has had; None before there is one."""
         return self._leader
 
-    @property
-    def trials(self) -> list[tuple[Trial, int]]:
-        """The trials in order of number, each with the epochs that it has run."""
-        return [(self._trials[number], self._epochs[number]) for number in sorted(self._trials)]
+    def interrupted(self) -> list[TrialRecord]:
+        """The trials in order of number, as they are if they are cut off now."""
+        return [
+            self._trials[number].record(
+                TrialState.INTERRUPTED,
+                "interrupted; --resume trains it again",
+                epochs=self._epochs[number],
+            )
+            for number in sorted(self._trials)
+        ]
 
     def start(self, trial: Trial) -> None:
         """A trial begins; one that runs already begins anew, since its worker died."""

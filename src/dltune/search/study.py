@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dltune import __version__
 from dltune.data.dataset import Dataset
 from dltune.errors import RecipeError, UsageError
 from dltune.recipe.files import relocate
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import check_factory
+from dltune.recipe.references import check_factory, names_file
 from dltune.recipe.schema import Config
-from dltune.runs.folder import RunFolder, check_free
-from dltune.runs.records import StudyMeta, without_gap
-from dltune.runs.resume import check_same_options, check_same_recipe
-from dltune.search.data_shelf import DataShelf, examples_of
+from dltune.runs.about import About, Session
+from dltune.runs.folder import RunFolder
+from dltune.runs.lock import check_free
+from dltune.runs.provenance import begin_session, facts_of, origin_of
+from dltune.runs.resume import (
+    check_same_conditions,
+    check_same_kind,
+    check_same_options,
+    check_same_recipe,
+)
+from dltune.runs.run import Run
+from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import build_executor, check_options
 from dltune.search.executors.machine import WorkersOption
@@ -25,13 +33,26 @@ from dltune.search.plan import StackOption
 from dltune.search.strategies.base import Strategy
 from dltune.search.strategies.random import proposal_generator
 from dltune.search.strategies.registry import build_strategy
-from dltune.search.study_loop import StudyLoop, observations
+from dltune.search.study_loop import StudyLoop
+from dltune.training.history import without_gap
 
 DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
 DEFAULT_SEED = 0
 
 # Draws until one makes a valid config, before the space counts as broken altogether.
 CONFIG_TRIES = 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a search is asked for; None stands for the default, or for "as before" in a resume."""
+
+    strategy: str | None
+    trials: int | None
+    seed: int | None
+    options: Mapping[str, Any]
+    note: str
+    accept_changes: bool
 
 
 def run_study(
@@ -43,6 +64,8 @@ def run_study(
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
+    accept_changes: bool = False,
+    note: str = "",
     dataset: Dataset | None = None,
     workers: WorkersOption = 1,
     stack: StackOption = "auto",
@@ -59,6 +82,8 @@ def run_study(
     options   of the strategy; those that are None count as absent.
     resume    go on with the study in `path`. What is given must be what it was started with;
               `trials` may be more.
+    accept_changes  whether a resume may go on with other data, code or torch than before.
+    note      the user's, kept with the session.
     dataset   trains on this instead of loading what the recipe names.
     workers   processes that train; "auto": one for each GPU or core. With 1, this process trains.
     stack     trials trained together: "auto" measures, "off" for none, or at most so many.
@@ -74,27 +99,35 @@ def run_study(
     that the recipe names is not there.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
+    request = Request(
+        strategy=strategy,
+        trials=trials,
+        seed=seed,
+        options=given,
+        note=note,
+        accept_changes=accept_changes,
+    )
     _check_trials(trials)
     check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
-    if resume:
-        folder, searcher = _reopen(recipe, path, strategy, trials, seed, given)
-        shelf = DataShelf(path, dataset)
-    else:
+    if not resume:
         if recipe is None:
             raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
         check_free(path)
-        shelf = DataShelf(path, dataset)
-        folder, searcher = _start(
-            recipe, path, strategy or DEFAULT_STRATEGY, trials, seed or DEFAULT_SEED, given, shelf
-        )
+    shelf = DataShelf(path, dataset)
+    if resume:
+        folder, searcher = _reopen(recipe, path, request, shelf)
+    else:
+        assert recipe is not None
+        folder, searcher = _start(recipe, path, request, shelf)
     try:
-        left = folder.meta.trials - len(folder.results)
-        some = _some_config(folder.recipe, folder.meta.seed)
+        left = folder.about.trials - len(folder.trials)
+        some = _some_config(folder.recipe, folder.about.seed)
         executor = build_executor(
             shelf,
             path,
             trials=left,
             device=some.train.device,
+            code_folders=folder.code_folders,
             workers=workers,
             stack=stack,
             trial_timeout=trial_timeout,
@@ -104,7 +137,8 @@ def run_study(
                 folder=folder,
                 strategy=searcher,
                 executor=executor,
-                total=folder.meta.trials,
+                total=folder.about.trials,
+                data_hashes=shelf.hashes,
                 on_event=on_event,
             )
             # Without trials to train, the data are not needed.
@@ -119,63 +153,91 @@ def run_study(
 
 
 def _start(
-    typed: Recipe,
-    path: Path,
-    name: str,
-    trials: int | None,
-    seed: int,
-    options: Mapping[str, Any],
-    shelf: DataShelf,
+    typed: Recipe, path: Path, request: Request, shelf: DataShelf
 ) -> tuple[RunFolder, Strategy]:
     recipe = relocate(typed, path)
-    strategy = build_strategy(name, recipe.space, seed, **options)
+    seed, name = request.seed or DEFAULT_SEED, request.strategy or DEFAULT_STRATEGY
+    strategy = build_strategy(name, recipe.space, seed, **request.options)
     if any(one.path == "objective.metric" for one in recipe.space.dimensions):
         raise UsageError(
             "objective.metric is a range: trials measured by different metrics cannot be compared",
             hint="Fix it with --set objective.metric=dev_error.",
         )
-    total = _total(strategy, name, trials)
+    total = _total(strategy, name, request.trials)
     config = _some_config(recipe, seed)
     as_typed = _some_config(typed, seed)
     check_factory(as_typed, typed.folder)
     dataset = shelf.load(config.data, typed=as_typed.data, folder=typed.folder)
-    meta = StudyMeta(
+    about = About(
+        command="search",
         strategy=name,
         options=strategy.options,
         seed=seed,
         trials=total,
         metric=config.objective.metric,
-        examples=examples_of(dataset),
-        version=__version__,
+        data=facts_of(dataset),
+        origin=origin_of(typed.folder, path),
+        sessions=(begin_session(typed.folder, note=request.note, data=dict(shelf.hashes)),),
     )
-    return RunFolder.create(path, recipe, meta), strategy
+    return RunFolder.create(path, recipe, about), strategy
 
 
 def _reopen(
-    recipe: Recipe | None,
-    path: Path,
-    name: str | None,
-    trials: int | None,
-    seed: int | None,
-    options: Mapping[str, Any],
+    recipe: Recipe | None, path: Path, request: Request, shelf: DataShelf
 ) -> tuple[RunFolder, Strategy]:
-    folder = RunFolder.open(path)
-    try:
-        if recipe is not None:
-            check_same_recipe(path, folder.recipe, relocate(recipe, path))
-        meta, last = folder.meta, max(folder.results, default=None)
-        check_same_options(
-            path, meta, strategy=name, seed=seed, options=options, last=last, trials=trials
+    """Open a run folder to go on with it, once it is certain that nothing would be mixed."""
+    asked: dict[str, Any] = {}
+
+    def begin(run: Run) -> Session:
+        asked["strategy"], asked["total"] = _asked(recipe, run, request)
+        accepted: tuple[str, ...] = ()
+        again = False
+        if run.best is None or asked["total"] > len(run.trials):  # else nothing is trained
+            hashes = _function_hashes(run, shelf)
+            accepted, again = check_same_conditions(run, hashes, accept=request.accept_changes)
+        return begin_session(
+            run.path / run.about.origin,
+            note=request.note,
+            accepted=accepted,
+            trains_failed_again=again,
         )
-        strategy = build_strategy(meta.strategy, folder.recipe.space, meta.seed, **meta.options)
-        total = _total(strategy, meta.strategy, trials or meta.trials)
-        if total != meta.trials:
-            folder.want(total)
-        strategy.tell(observations(without_gap(folder.results)))
+
+    folder = RunFolder.open(path, begin)
+    try:
+        if asked["total"] != folder.about.trials:
+            folder.want(asked["total"])
+        asked["strategy"].tell(without_gap(folder.trials))
     except BaseException:
         folder.close()
         raise
-    return folder, strategy
+    return folder, asked["strategy"]
+
+
+def _asked(recipe: Recipe | None, run: Run, request: Request) -> tuple[Strategy, int]:
+    """The strategy to go on with, and how many trials there are to be in all."""
+    check_same_kind(run)
+    path, about = run.path, run.about
+    if recipe is not None:
+        check_same_recipe(path, run.recipe, relocate(recipe, path))
+    check_same_options(
+        path,
+        about,
+        strategy=request.strategy,
+        seed=request.seed,
+        options=request.options,
+        last=run.trials[-1].number if run.trials else None,
+        trials=request.trials,
+    )
+    strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
+    return strategy, _total(strategy, about.strategy, request.trials or about.trials)
+
+
+def _function_hashes(run: Run, shelf: DataShelf) -> Mapping[str, str]:
+    """SHA-256 of what functions and packages give now; files are not loaded for it."""
+    if all(map(names_file, run.about.data_hashes)):
+        return {}
+    shelf.dataset(_some_config(run.recipe, run.about.seed).data)
+    return shelf.hashes
 
 
 def _check_trials(trials: int | None) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict, Unpack
 
 from dltune.errors import RecipeError
 from dltune.recipe.schema import Config
-from dltune.runs.checkpoint import Finished
+from dltune.runs.checkpoint import PackedCheckpoint
 from dltune.runs.folder import RunFolder
-from dltune.runs.records import better, ranking_objective, without_gap
+from dltune.runs.provenance import imported_files
 from dltune.runs.resume import check_same_values
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import (
+    Environment,
     EpochEnded,
     Executor,
     Noted,
@@ -26,8 +26,15 @@ from dltune.search.executors.protocol import (
 from dltune.search.failures import FirstTrials
 from dltune.search.interrupts import Interrupts
 from dltune.search.running import Running
-from dltune.search.strategies.base import Observation, Proposal, Strategy
-from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
+from dltune.search.strategies.base import Proposal, Strategy
+from dltune.training.history import (
+    EpochRecord,
+    Trial,
+    TrialRecord,
+    TrialState,
+    better,
+    without_gap,
+)
 from dltune.training.seeds import trial_seed
 
 # Trials asked for at a time; a strategy that learns gives a generation at most. Workers wait for
@@ -48,7 +55,7 @@ class About(TypedDict, total=False):
     """The parts of an event that only some kinds have."""
 
     records: Sequence[EpochRecord]
-    result: TrialResult
+    trial: TrialRecord
     grid_points: int | None
     notes: tuple[str, ...]
 
@@ -60,6 +67,7 @@ class StudyLoop:
     strategy  already told of those before the first missing one.
     executor  trains; hundreds of trials at once, which end in any order. It is closed at the end.
     total     trials there are to be in the end, more than the highest number in the folder.
+    data_hashes  SHA-256 by source of what has been loaded; it may grow while trials train.
     on_event  called with every event.
     """
 
@@ -70,15 +78,18 @@ class StudyLoop:
         strategy: Strategy,
         executor: Executor,
         total: int,
+        data_hashes: Mapping[str, str],
         on_event: Callable[[StudyEvent], None],
     ) -> None:
         self._folder, self._strategy, self._executor = folder, strategy, executor
-        self._total, self._on_event = total, on_event
-        self._resumed_from = len(folder.results)
-        self._results = dict(folder.results)  # written or not
+        self._total, self._data_hashes, self._on_event = total, data_hashes, on_event
+        self._resumed_from = len(folder.trials)
+        self._trials = dict(folder.trials)  # written or not
         self._best = folder.best
-        self._pending: dict[int, Finished] = {}
-        self._running, self._is_training = Running(folder.meta.metric), False
+        self._pending: dict[int, TrialRecord] = {}
+        self._checkpoints: dict[int, PackedCheckpoint] = {}  # of the best, until it is written
+        self._environment: Environment | None = None
+        self._running, self._is_training = Running(folder.about.metric), False
         self._first = FirstTrials()
         self._write_seconds, self._written_at = 0.0, time.perf_counter()
 
@@ -93,23 +104,23 @@ class StudyLoop:
                 ending, reason = Ending.INTERRUPTED, "stopped by Ctrl-C; --resume goes on from here"
             finally:
                 self._write()
-                self._folder.append_interrupted(self._running.trials)
+                self._folder.append_interrupted(self._running.interrupted())
                 self._folder.sort()
                 self._executor.close()
-        results = self._folder.results
+            self._folder.end(ending.value)
+        trials = self._folder.trials
         return StudyEnd(
             path=self._folder.path,
             ending=ending,
             reason=reason,
-            trained=len(results) - self._resumed_from,
+            trained=len(trials) - self._resumed_from,
             total=self._total,
-            results=tuple(results[number] for number in sorted(results)),
+            trials=tuple(trials[number] for number in sorted(trials)),
             best=self._folder.best,
-            examples=self._folder.meta.examples,
         )
 
     def _search(self, interrupts: Interrupts) -> tuple[Ending, str]:
-        told = len(without_gap(self._results))
+        told = len(without_gap(self._trials))
         while told < self._total:
             proposals = self._strategy.ask(min(ASK_AT_ONCE, self._total - told))
             if not proposals:
@@ -117,8 +128,7 @@ class StudyLoop:
             self._train(self._build(proposals), interrupts)
             if self._first.reason is not None:
                 return Ending.STOPPED, self._first.reason
-            results = [self._results[proposal.number] for proposal in proposals]
-            self._strategy.tell(observations(results))
+            self._strategy.tell([self._trials[proposal.number] for proposal in proposals])
             told += len(proposals)
         return Ending.COMPLETE, ""
 
@@ -130,22 +140,24 @@ class StudyLoop:
         trials = []
         for proposal in proposals:
             number = proposal.number
-            if number in self._results:
-                check_same_values(self._folder.path, self._results[number], proposal.values)
+            if number in self._trials:
+                check_same_values(self._folder.path, self._trials[number], proposal.values)
                 continue
             self._first.expect(number)
-            seed = trial_seed(self._folder.meta.seed, number)
+            seed = trial_seed(self._folder.about.seed, number)
             try:
                 config = with_seed(self._folder.recipe.config(proposal.values), seed)
             except RecipeError as error:
-                result = TrialResult(
+                values, ranges = proposal.values, self._folder.recipe.space.dimensions
+                record = TrialRecord(
                     number=number,
                     seed=seed,
                     state=TrialState.FAILED,
                     reason=f"recipe: {error.found}",
-                    values=proposal.values,
+                    values=values,
+                    config={one.path: values[one.name] for one in ranges if one.name in values},
                 )
-                self._finish(Finished(result=result, config=None, checkpoint=None, examples={}))
+                self._finish(record, None)
             else:
                 trial = Trial(number=number, config=config, seed=seed, values=proposal.values)
                 trials.append(trial)
@@ -170,53 +182,57 @@ class StudyLoop:
             case EpochEnded(records=records):
                 self._running.see(records)
                 self._report(EventKind.EPOCH, records=records)
-            case TrialEnded(trial=trial, result=result):
-                self._running.end(trial.number)
-                self._finish(
-                    Finished(
-                        result=result,
-                        config=trial.config,
-                        checkpoint=progress.checkpoint,
-                        examples=progress.examples,
-                    )
-                )
+            case TrialEnded(record=record, checkpoint=checkpoint):
+                self._running.end(record.number)
+                self._finish(record, checkpoint)
+            case Environment():
+                self._environment = progress
             case Noted(text=text):
                 self._report(EventKind.NOTED, notes=(text,))
         waited = time.perf_counter() - self._written_at
         if waited >= min(self._write_seconds / WRITE_SHARE, LONGEST_UNWRITTEN_SECONDS):
             self._write()
 
-    def _finish(self, finished: Finished) -> None:
+    def _finish(self, trial: TrialRecord, checkpoint: PackedCheckpoint | None) -> None:
         """Take in a trial that is over; of the checkpoints, only that of the best is kept."""
-        result = dataclasses.replace(finished.result, history=())
-        self._results[result.number] = result
-        before, self._best = self._best, better(self._best, result)
-        if self._best is result:
-            beaten = None if before is None else self._pending.get(before.number)
-            if beaten is not None:
-                self._pending[beaten.result.number] = dataclasses.replace(beaten, checkpoint=None)
-        else:
-            finished = dataclasses.replace(finished, checkpoint=None)
-        self._pending[result.number] = finished
-        self._first.see(result)
-        self._report(EventKind.TRIAL, result=result)
+        bare = trial.without_history()
+        self._trials[trial.number], self._pending[trial.number] = bare, trial
+        self._best = better(self._best, bare)
+        if self._best is bare:
+            self._checkpoints = {} if checkpoint is None else {trial.number: checkpoint}
+        self._first.see(bare)
+        self._report(EventKind.TRIAL, trial=bare)
 
     def _write(self) -> None:
         """Write what is finished and not written yet."""
-        if self._pending:
-            started = time.perf_counter()
-            block, self._pending = list(self._pending.values()), {}
-            self._folder.append(block)
-            self._written_at = time.perf_counter()
-            self._write_seconds = self._written_at - started
+        if not self._pending:
+            return
+        started = time.perf_counter()
+        block, self._pending = list(self._pending.values()), {}
+        checkpoints, self._checkpoints = self._checkpoints, {}
+        self._note_conditions()
+        self._folder.append(block, checkpoints)
+        self._written_at = time.perf_counter()
+        self._write_seconds = self._written_at - started
+
+    def _note_conditions(self) -> None:
+        """Keep what the trials about to be written were trained with."""
+        known, self._environment = self._environment, None
+        if known is not None:
+            # This process has imported what loads the data, and looked at the model's file.
+            files = {**imported_files(self._folder.code_folders), **known.files}
+            self._folder.note(
+                code=self._folder.keep_code(files), threads=known.threads, device=known.device
+            )
+        self._folder.note(data={**self._folder.session.data, **self._data_hashes})
 
     def _report(self, kind: EventKind, **about: Unpack[About]) -> None:
         self._on_event(
             StudyEvent(
                 kind=kind,
-                done=len(self._results),
+                done=len(self._trials),
                 total=self._total,
-                metric=self._folder.meta.metric,
+                metric=self._folder.about.metric,
                 best=self._best,
                 running=len(self._running),
                 share=self._running.share,
@@ -234,11 +250,3 @@ def with_seed(config: Config, seed: int) -> Config:
     7
     """
     return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})
-
-
-def observations(results: Sequence[TrialResult]) -> list[Observation]:
-    """What a strategy is told, live or stored: only complete trials have an objective."""
-    return [
-        Observation(number=result.number, values=result.values, objective=ranking_objective(result))
-        for result in results
-    ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dltune.recipe.schema import Config
+if TYPE_CHECKING:  # whoever only reads what was trained needs no schema, which imports pydantic
+    from dltune.recipe.schema import Config
 
 
 class TrialState(StrEnum):
@@ -40,6 +43,23 @@ class Trial:
     seed: int
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def record(self, state: TrialState, reason: str = "", **measured: Any) -> TrialRecord:
+        """What became of it.
+
+        measured  further fields of the record, by name.
+        """
+        from dltune.recipe.schema import flatten
+
+        return TrialRecord(
+            number=self.number,
+            seed=self.seed,
+            state=state,
+            reason=reason,
+            values=self.values,
+            config=flatten(self.config),
+            **measured,
+        )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EpochRecord:
@@ -71,19 +91,24 @@ class EpochRecord:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrialResult:
-    """What a trial came to: one row of `trials.csv`, and its history.
+class TrialRecord:
+    """What became of a trial: the same value in a worker, in a run folder and in a diagnosis.
 
     reason      empty for a trial that ran to its end; else typed: "non-finite loss", "out of
                 memory", "user model: ..." and the like.
     objective   the metric that is minimised, at the best epoch; None for a trial that diverged or
                 failed.
     best_epoch  the epoch with the smallest objective, from 1; the errors, losses and weights are
-                of that epoch. Train loss and error are measured on up to 20,000 examples, where a
-                record of the epoch has a part of them.
+                of that epoch.
     epochs      epochs that were run.
+    examples    the number of examples behind each error: "train", "dev", "test", "train_dev", as
+                far as there are such; "curve" for the train errors of `history`. A large train
+                split is measured in part (`training.learner`).
     parameters  number of trainable values in the model.
     values      the values of the searched ranges by name.
+    config      every hyperparameter by dotted path; None stands for "unset".
+    session     which session of its run trained it, from 0.
+    history     its epochs; empty where they have not been read, or are on the disk already.
     """
 
     number: int
@@ -100,7 +125,57 @@ class TrialResult:
     test_error: float | None = None
     train_dev_error: float | None = None
     epochs: int = 0
+    examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     parameters: int = 0
     seconds: float = 0.0
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    session: int = 0
     history: tuple[EpochRecord, ...] = ()
+
+    @property
+    def ranked(self) -> float | None:
+        """The objective of a complete trial; None for any other, which ranks behind all of them.
+
+        >>> TrialRecord(number=0, seed=1, state=TrialState.COMPLETE, objective=0.25).ranked
+        0.25
+        >>> TrialRecord(number=0, seed=1, state=TrialState.DIVERGED, objective=0.25).ranked
+        """
+        if self.state is not TrialState.COMPLETE or self.objective is None:
+            return None
+        return self.objective if math.isfinite(self.objective) else None
+
+    def without_history(self) -> TrialRecord:
+        """The same without its epochs, which take most of its memory."""
+        return dataclasses.replace(self, history=()) if self.history else self
+
+
+def without_gap(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
+    """The records of trials 0, 1, 2, ... up to the first number that is not there.
+
+    >>> done = {n: TrialRecord(number=n, seed=0, state=TrialState.COMPLETE) for n in (3, 0, 1)}
+    >>> [trial.number for trial in without_gap(done)]
+    [0, 1]
+    """
+    numbers = itertools.takewhile(trials.__contains__, itertools.count())
+    return [trials[number] for number in numbers]
+
+
+def best_trials(trials: Iterable[TrialRecord], count: int | None = None) -> list[TrialRecord]:
+    """The complete trials, best first; of equal ones the earlier first.
+
+    count  at most so many; None for all.
+
+    >>> done = [TrialRecord(number=n, seed=0, state=TrialState.COMPLETE, objective=value)
+    ...         for n, value in enumerate([0.3, 0.1, 0.2])]
+    >>> [trial.number for trial in best_trials(done, 2)]
+    [1, 2]
+    """
+    ranked = [(one.ranked, one.number, one) for one in trials if one.ranked is not None]
+    ranked.sort(key=lambda entry: entry[:2])
+    return [trial for _, _, trial in ranked[:count]]
+
+
+def better(first: TrialRecord | None, second: TrialRecord) -> TrialRecord | None:
+    """The better of the best so far and a new one; None while no trial is complete."""
+    return next(iter(best_trials([second] if first is None else [first, second])), None)

@@ -263,12 +263,26 @@ def train_sample(data: DeviceData, examples: int) -> Tensors:
     examples  so many, or as many as dev has if that is more. They are drawn at random, the same
               for all trials, which are thus compared on the same examples.
     """
-    split, examples = data.train, max(examples, len(data.dev))
-    if len(split) <= examples:
+    split, size = data.train, _sample_size(data, examples)
+    if len(split) == size:
         return split
     generator = torch.Generator().manual_seed(derive_seed("measured"))
-    chosen = torch.randperm(len(split), generator=generator)[:examples].to(split.features.device)
+    chosen = torch.randperm(len(split), generator=generator)[:size].to(split.features.device)
     return Tensors(
         features=split.features.index_select(0, chosen),
         targets=split.targets.index_select(0, chosen),
     )
+
+
+def measured_examples(data: DeviceData) -> dict[str, int]:
+    """How many examples are behind each error of a trial: see `TrialRecord.examples`."""
+    splits = {"dev": data.dev, "test": data.test, "train_dev": data.train_dev}
+    return {
+        "train": _sample_size(data, MEASURED_TRAIN_EXAMPLES),
+        "curve": _sample_size(data, CURVE_TRAIN_EXAMPLES),
+        **{name: len(split) for name, split in splits.items() if split is not None},
+    }
+
+
+def _sample_size(data: DeviceData, examples: int) -> int:
+    return min(len(data.train), max(examples, len(data.dev)))

@@ -16,7 +16,8 @@ import torch
 
 from dltune.data.device import DeviceData
 from dltune.training.engine import Engine, Final, Stop
-from dltune.training.history import EpochRecord, Trial, TrialResult, TrialState
+from dltune.training.history import EpochRecord, Trial, TrialRecord, TrialState
+from dltune.training.learner import measured_examples
 from dltune.training.looped import LoopedEngine
 from dltune.training.memory import keep_freed_memory
 
@@ -26,9 +27,9 @@ USABLE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """A result, and the weights of its best epoch (empty if no epoch was good)."""
+    """What became of a trial, and the weights of its best epoch (empty if no epoch was good)."""
 
-    result: TrialResult
+    record: TrialRecord
     weights: dict[str, torch.Tensor]
 
 
@@ -76,6 +77,7 @@ def train_cohort(
     keep_freed_memory()
     engine = _stacked_engine(trials, data, folder) if stacked else None
     engine = engine or LoopedEngine(trials, data, folder=folder)
+    examples = measured_examples(data)
     watches = {trial.number: Watch(trial, seconds=trial_seconds) for trial in trials}
     outcomes: dict[int, TrialOutcome] = {}
     alive = set(watches)
@@ -93,13 +95,13 @@ def train_cohort(
             if watch.done:
                 over.append(watch)
         engine.keep_best(improved)
-        ended += _let_go(over, engine, alive)
-        outcomes |= {outcome.result.number: outcome for outcome in ended}
+        ended += _let_go(over, engine, alive, examples)
+        outcomes |= {outcome.record.number: outcome for outcome in ended}
         stops = (yield CohortEpoch(records=records, ended=ended)) or {}
         stopped = [watches[number] for number in stops if number in alive]
         for watch in stopped:
             watch.stop = stops[watch.trial.number]
-        ended = _let_go(stopped, engine, alive)
+        ended = _let_go(stopped, engine, alive, examples)
     return [outcomes[trial.number] for trial in trials]
 
 
@@ -166,38 +168,44 @@ def _stacked_engine(trials: Sequence[Trial], data: DeviceData, folder: Path) -> 
     return StackedEngine(trials, data, folder=folder)
 
 
-def _let_go(watches: Sequence[Watch], engine: Engine, alive: set[int]) -> list[TrialOutcome]:
+def _let_go(
+    watches: Sequence[Watch], engine: Engine, alive: set[int], examples: Mapping[str, int]
+) -> list[TrialOutcome]:
     """The outcomes of trials that are over, which leave the engine."""
     numbers = [watch.trial.number for watch in watches]
     engine.drop(numbers)
     alive.difference_update(numbers)
     finals = engine.finish([watch.trial.number for watch in watches if watch.usable])
-    return [_outcome(watch, finals.get(watch.trial.number), engine) for watch in watches]
+    return [_outcome(watch, finals.get(watch.trial.number), engine, examples) for watch in watches]
 
 
-def _outcome(watch: Watch, final: Final | Stop | None, engine: Engine) -> TrialOutcome:
+def _outcome(
+    watch: Watch, final: Final | Stop | None, engine: Engine, examples: Mapping[str, int]
+) -> TrialOutcome:
     trial, best, good = watch.trial, watch.best, watch.usable
     stop = watch.stop
     if isinstance(final, Stop):
         stop, final, good = final, None, False
-    result = TrialResult(
-        number=trial.number,
-        seed=trial.seed,
-        state=stop.state if stop else TrialState.COMPLETE,
-        reason=stop.reason if stop else "",
+    train = final.train if final else None
+    if final is None:  # then the train error is that of the curve, and there is no test error
+        curve = examples["curve"]
+        examples = {"train": curve, "curve": curve, "dev": examples["dev"]} if best else {}
+    record = trial.record(
+        stop.state if stop else TrialState.COMPLETE,
+        stop.reason if stop else "",
         objective=watch.objective(best) if best and good else None,
         best_epoch=best.epoch if best else None,
-        train_loss=final.train.loss if final else best.train_loss if best else None,
-        train_error=final.train.error if final else best.train_error if best else None,
+        train_loss=train.loss if train else best.train_loss if best else None,
+        train_error=train.error if train else best.train_error if best else None,
         dev_loss=best.dev_loss if best else None,
         dev_error=best.dev_error if best else None,
         test_loss=final.test.loss if final and final.test else None,
         test_error=final.test.error if final and final.test else None,
         train_dev_error=final.train_dev.error if final and final.train_dev else None,
         epochs=len(watch.history),
+        examples=examples,
         parameters=engine.parameters(trial.number),
         seconds=math.fsum(record.seconds for record in watch.history),
-        values=trial.values,
         history=tuple(watch.history),
     )
-    return TrialOutcome(result=result, weights=final.weights if final else {})
+    return TrialOutcome(record=record, weights=final.weights if final else {})

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from dltune.diagnosis.readers.cells import setting
 from dltune.diagnosis.readers.run_folder import COLUMNS, find_run, read_run
+from dltune.runs.records import StoredTrial
+
 from dltune.errors import RunFolderError
 from dltune.recipe.schema import Config, flatten
 from dltune.runs.csv_files import TrialsCsv
-from dltune.runs.records import StoredTrial
-from dltune.training.history import TrialResult, TrialState
+from dltune.training.history import TrialRecord, TrialState
 
 RECIPE = """[data]
 source = "sklearn:digits"
@@ -63,11 +63,11 @@ def refusal_of(folder: Path) -> str:
 
 def test_what_the_search_writes_is_read_back(tmp_path: Path) -> None:
     config = flatten(Config.model_validate({"data": {"source": "sklearn:digits"}}))
-    complete = TrialResult(
+    complete = TrialRecord(
         number=0, seed=5, state=TrialState.COMPLETE, objective=0.1, best_epoch=3, epochs=4,
         train_error=0.05, dev_error=0.1, test_error=0.15, train_loss=0.3,
     )  # fmt: skip
-    diverged = TrialResult(
+    diverged = TrialRecord(
         number=1, seed=6, state=TrialState.DIVERGED, reason="non-finite loss", epochs=1,
         train_error=float("nan"), dev_error=float("inf"),
     )  # fmt: skip

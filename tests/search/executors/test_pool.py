@@ -191,10 +191,10 @@ def test_kills_at_any_moment_leave_every_trial_done(build: Build, folder: Path) 
         if told % 3 == 0 and told < 30 and alive:
             os.kill(alive[told % len(alive)], signal.SIGKILL)
     ends = [one for one in seen if hasattr(one, "result")]
-    assert sorted(one.result.number for one in ends) == [0, 1, 2, 3]
+    assert sorted(one.record.number for one in ends) == [0, 1, 2, 3]
     for one in ends:
-        assert one.result.state is TrialState.COMPLETE or (
-            one.result.reason == "worker killed (signal 9)"
+        assert one.record.state is TrialState.COMPLETE or (
+            one.record.reason == "worker killed (signal 9)"
         )
     assert any(isinstance(one, Noted) for one in seen)
     after = train(pool, [trial(9)])

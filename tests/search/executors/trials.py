@@ -16,7 +16,7 @@ from dltune.search.executors.protocol import (
     TrialEnded,
     TrialStarted,
 )
-from dltune.training.history import Trial, TrialResult
+from dltune.training.history import Trial, TrialRecord
 
 WINE = """\
 data.source = "sklearn:wine"
@@ -62,12 +62,12 @@ class Seen:
     @property
     def ended(self) -> dict[int, TrialEnded]:
         found = [one for one in self.progress if isinstance(one, TrialEnded)]
-        assert len({one.result.number for one in found}) == len(found), "a trial ended twice"
-        return {one.result.number: one for one in found}
+        assert len({one.record.number for one in found}) == len(found), "a trial ended twice"
+        return {one.record.number: one for one in found}
 
     @property
-    def results(self) -> dict[int, TrialResult]:
-        return {number: one.result for number, one in sorted(self.ended.items())}
+    def results(self) -> dict[int, TrialRecord]:
+        return {number: one.record for number, one in sorted(self.ended.items())}
 
     @property
     def notes(self) -> list[str]:
@@ -79,11 +79,11 @@ class Seen:
         return [(record.trial, record.epoch) for one in ends for record in one.records]
 
 
-def train(executor: Executor, trials: Sequence[Trial], best: TrialResult | None = None) -> Seen:
+def train(executor: Executor, trials: Sequence[Trial], best: TrialRecord | None = None) -> Seen:
     return Seen(list(executor.run(trials, best=best)))
 
 
-def numbers(results: Iterable[TrialResult]) -> list[str]:
+def numbers(results: Iterable[TrialRecord]) -> list[str]:
     """All that was measured, but for the time it took; as text, in which NaN equals NaN."""
     found = []
     for result in results:

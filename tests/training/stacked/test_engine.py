@@ -93,15 +93,15 @@ def assert_alike(
     looped: Sequence[TrialOutcome], stacked: Sequence[TrialOutcome], *, relative: float
 ) -> None:
     for one, other in zip(looped, stacked, strict=True):
-        assert one.result.number == other.result.number
-        assert one.result.state == other.result.state
-        assert one.result.best_epoch == other.result.best_epoch
-        for mine, theirs in zip(one.result.history, other.result.history, strict=True):
+        assert one.record.number == other.record.number
+        assert one.record.state == other.record.state
+        assert one.record.best_epoch == other.record.best_epoch
+        for mine, theirs in zip(one.record.history, other.record.history, strict=True):
             for figure in FIGURES:
                 expected = pytest.approx(getattr(mine, figure), rel=relative)
-                assert getattr(theirs, figure) == expected, (one.result.number, figure)
+                assert getattr(theirs, figure) == expected, (one.record.number, figure)
             assert theirs.dead_units == pytest.approx(mine.dead_units, abs=1e-9)
-        assert other.result.test_loss == pytest.approx(one.result.test_loss, rel=relative)
+        assert other.record.test_loss == pytest.approx(one.record.test_loss, rel=relative)
         assert one.weights.keys() == other.weights.keys()
         for name, weight in one.weights.items():
             # Adagrad divides a gradient that is zero but for rounding by its own size.
@@ -130,7 +130,7 @@ def test_every_optimizer_and_schedule_as_alone(
     )
     looped = outcomes_of(trials, few_digits, stacked=False)
     assert_alike(looped, outcomes_of(trials, few_digits, stacked=True), relative=1e-7)
-    assert len({outcome.result.dev_loss for outcome in looped}) == len(trials)
+    assert len({outcome.record.dev_loss for outcome in looped}) == len(trials)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -174,7 +174,7 @@ def test_every_regularization_as_alone(name: str, accumulate: int, few_digits: D
     )
     looped = outcomes_of(trials, few_digits, stacked=False)
     assert_alike(looped, outcomes_of(trials, few_digits, stacked=True), relative=1e-8)
-    assert len({outcome.result.history[1].train_loss for outcome in looped}) == len(trials)
+    assert len({outcome.record.history[1].train_loss for outcome in looped}) == len(trials)
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
@@ -207,7 +207,7 @@ def test_same_ranking_in_single_precision(batch_norm: bool, digits: DeviceData) 
         ]
     )
     looped, stacked = (
-        [one.result.dev_loss for one in outcomes_of(trials, digits, stacked=stacked)]
+        [one.record.dev_loss for one in outcomes_of(trials, digits, stacked=stacked)]
         for stacked in (False, True)
     )
     assert sorted(range(16), key=looped.__getitem__) == sorted(range(16), key=stacked.__getitem__)
@@ -240,14 +240,14 @@ def test_a_trial_that_blows_up_leaves_and_harms_nobody(digits: DeviceData) -> No
     trials = trials_of([calm, wild, calm, wild, calm])
     epochs, outcomes = epochs_of(trials, digits, stacked=True)
     assert [len(epoch.records) for epoch in epochs] == [5, 3, 3]
-    assert [[one.result.number for one in epoch.ended] for epoch in epochs] == [
+    assert [[one.record.number for one in epoch.ended] for epoch in epochs] == [
         [1, 3],
         [],
         [0, 2, 4],
     ]
     for outcome in (outcomes[1], outcomes[3]):
-        assert outcome.result.state is TrialState.DIVERGED
-        assert outcome.result.reason == "non-finite loss in epoch 1"
+        assert outcome.record.state is TrialState.DIVERGED
+        assert outcome.record.reason == "non-finite loss in epoch 1"
         assert outcome.weights == {}
     alone = outcomes_of([trials[0], trials[2], trials[4]], digits, stacked=True)
     assert_alike(alone, [outcomes[0], outcomes[2], outcomes[4]], relative=1e-5)
@@ -261,7 +261,7 @@ def test_trials_of_different_length_leave_in_turn(digits: DeviceData) -> None:
         [0, 2],
         [0],
     ]
-    assert [outcome.result.epochs for outcome in outcomes] == [3, 1, 2]
+    assert [outcome.record.epochs for outcome in outcomes] == [3, 1, 2]
 
 
 def test_a_stop_from_outside_ends_with_the_best_weights(digits: DeviceData) -> None:
@@ -272,16 +272,16 @@ def test_a_stop_from_outside_ends_with_the_best_weights(digits: DeviceData) -> N
     second = training.send({1: pruned})
     assert [record.trial for record in second.records] == [0, 2]
     (ended,) = second.ended
-    assert ended.result.state is TrialState.PRUNED
-    assert ended.result.epochs == ended.result.best_epoch == 1
-    assert ended.result.test_error is not None
+    assert ended.record.state is TrialState.PRUNED
+    assert ended.record.epochs == ended.record.best_epoch == 1
+    assert ended.record.test_error is not None
     assert ended.weights
     last = training.send({0: pruned, 2: pruned})
     assert [record.trial for record in last.records] == []
-    assert [one.result.number for one in last.ended] == [0, 2]
+    assert [one.record.number for one in last.ended] == [0, 2]
     with pytest.raises(StopIteration) as end:
         next(training)
-    assert [one.result.state for one in end.value.value] == [TrialState.PRUNED] * 3
+    assert [one.record.state for one in end.value.value] == [TrialState.PRUNED] * 3
 
 
 def test_seconds_are_shares_of_the_stack(digits: DeviceData) -> None:
@@ -296,7 +296,7 @@ def test_too_long_a_trial_fails_and_the_others_go_on(digits: DeviceData) -> None
     training = train_cohort(
         trials_of(configs), digits, folder=Path(), stacked=True, trial_seconds=1e-9
     )
-    ended = [one.result for epoch in training for one in epoch.ended]
+    ended = [one.record for epoch in training for one in epoch.ended]
     assert [one.state for one in ended] == [TrialState.COMPLETE, TrialState.FAILED]
     assert ended[1].reason == "timeout: more than 1e-09 s"
 
@@ -309,10 +309,10 @@ def test_bfloat16_is_coarser_and_learns(digits: DeviceData) -> None:
     trials = trials_of(configs)
     exact, coarse = (outcomes_of([trial], digits, stacked=True)[0] for trial in trials)
     alone = outcomes_of([trials[1]], digits, stacked=False)[0]
-    assert coarse.result.dev_loss != exact.result.dev_loss
-    assert coarse.result.dev_error is not None
-    assert coarse.result.dev_error < 0.2
-    assert alone.result.dev_loss == pytest.approx(coarse.result.dev_loss, rel=0.05)
+    assert coarse.record.dev_loss != exact.record.dev_loss
+    assert coarse.record.dev_error is not None
+    assert coarse.record.dev_error < 0.2
+    assert alone.record.dev_loss == pytest.approx(coarse.record.dev_loss, rel=0.05)
     assert next(iter(coarse.weights.values())).dtype == torch.float32
 
 

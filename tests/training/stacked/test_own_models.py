@@ -50,4 +50,4 @@ def test_trained_as_alone(kind: str, narrow_wine: DeviceData, tmp_path: Path) ->
         for stacked in (False, True)
     )
     assert_alike(looped, stacked, relative=1e-9)
-    assert len({outcome.result.dev_loss for outcome in looped}) == len(trials)
+    assert len({outcome.record.dev_loss for outcome in looped}) == len(trials)

@@ -16,7 +16,7 @@ from dltune.lr.sweep import named_failures, untouched_random_states
 from dltune.lr.validation.choose import Candidate, Choice, choose
 from dltune.lr.validation.plan import PER_DECADE, Rung, ValidationPlan, compressed
 from dltune.recipe.schema import Config
-from dltune.training.history import Trial, TrialResult, TrialState
+from dltune.training.history import Trial, TrialRecord, TrialState
 from dltune.training.learner import Learner
 from dltune.training.loop import train_cohort
 from dltune.training.memory import ran_out_of_memory
@@ -200,7 +200,7 @@ class _Trainer:
             for rate, row in zip(rates, losses, strict=True)
         ]
 
-    def _results(self, trials: Sequence[Trial]) -> list[TrialResult]:
+    def _results(self, trials: Sequence[Trial]) -> list[TrialRecord]:
         if self._stacked:
             try:
                 return self._trained(trials, stacked=True)
@@ -210,14 +210,14 @@ class _Trainer:
                 self._stacked = False  # one at a time needs less
         return self._trained(trials, stacked=False)
 
-    def _trained(self, trials: Sequence[Trial], *, stacked: bool) -> list[TrialResult]:
+    def _trained(self, trials: Sequence[Trial], *, stacked: bool) -> list[TrialRecord]:
         training = train_cohort(trials, self._data, folder=self._folder, stacked=stacked)
         whole, of_epoch = self._config.train.epochs, self._learner.updates_per_epoch
         while True:
             try:
                 epoch = next(training)
             except StopIteration as end:
-                return [outcome.result for outcome in end.value]
+                return [outcome.record for outcome in end.value]
             self.trainings += len(epoch.records) / whole
             self.updates += len(epoch.records) * of_epoch
             if self._watch is not None:
@@ -228,7 +228,7 @@ class _Trainer:
         return self._learner.measure(self._learner.data.dev).loss
 
 
-def _lowest(result: TrialResult) -> float:
+def _lowest(result: TrialRecord) -> float:
     """A training's lowest dev loss; infinite if it diverged or failed."""
     if result.state is not TrialState.COMPLETE:
         return math.inf

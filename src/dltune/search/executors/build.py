@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dltune.errors import UsageError
@@ -18,6 +19,7 @@ def build_executor(
     *,
     trials: int,
     device: str,
+    code_folders: Sequence[Path] = (),
     workers: WorkersOption = "auto",
     stack: StackOption = "auto",
     trial_timeout: float | None = None,
@@ -28,6 +30,7 @@ def build_executor(
     folder         of the run: a model factory is looked up from it, and `stack.json` kept in it.
     trials         that are still to be trained.
     device         `train.device` of the recipe.
+    code_folders   below which Python files are the user's.
     workers        processes; 1 trains in this one, which then loads torch.
     stack          "auto" measures once for each shape, "off" trains one after another, a number
                    makes stacks of at most so many trials without measuring.
@@ -41,7 +44,9 @@ def build_executor(
     if count == 1:
         from dltune.search.executors.this_machine import InProcess
 
-        return InProcess(shelf, folder, book=book, trial_seconds=trial_timeout)
+        return InProcess(
+            shelf, folder, book=book, code_folders=code_folders, trial_seconds=trial_timeout
+        )
     from dltune.search.executors.pool import WorkerPool
 
     pool = WorkerPool(
@@ -51,6 +56,7 @@ def build_executor(
         book=book,
         cores=machine.cores(),
         gpus=machine.gpus(device),
+        code_folders=code_folders,
         trial_seconds=trial_timeout,
     )
     pool.start()

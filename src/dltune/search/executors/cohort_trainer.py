@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dltune.errors import DltuneError
-from dltune.recipe.schema import Config
-from dltune.runs.checkpoint import checkpoint_bytes
-from dltune.runs.records import ranking_objective
-from dltune.search.data_shelf import DataShelf, examples_of
-from dltune.search.executors.protocol import EpochEnded, Progress, TrialEnded, TrialStarted
+from dltune.recipe.schema import Config, FactoryConfig
+from dltune.runs.checkpoint import pack_checkpoint
+from dltune.runs.provenance import imported_files
+from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.protocol import (
+    Environment,
+    EpochEnded,
+    Progress,
+    TrialEnded,
+    TrialStarted,
+)
 from dltune.search.plan import Plan
-from dltune.training.history import Trial, TrialResult, TrialState
+from dltune.training.history import Trial, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from dltune.data.device import DeviceData
@@ -60,13 +66,18 @@ class StackFailed:
 class CohortTrainer:
     """Trains cohorts, and measures how those of a shape are best trained.
 
-    shelf   where the data come from.
-    folder  where a model factory is looked up.
+    shelf         where the data come from.
+    folder        where a model factory is looked up.
+    code_folders  below which Python files are the user's.
     """
 
-    def __init__(self, shelf: DataShelf, folder: Path) -> None:
+    def __init__(
+        self, shelf: DataShelf, folder: Path, *, code_folders: Sequence[Path] = ()
+    ) -> None:
         self._shelf = shelf
         self._folder = folder
+        self._code_folders = code_folders
+        self._told: Environment | None = None
 
     def train(self, cohort: Cohort) -> Iterator[Progress | StackFailed]:
         """Train every trial to its end; what goes wrong inside a trial is its result.
@@ -101,7 +112,7 @@ class CohortTrainer:
                 case Stop():
                     reason = progress.reason
                 case TrialEnded():
-                    del left[progress.trial.number]
+                    del left[progress.record.number]
                     yield progress
                 case _:
                     yield progress
@@ -109,7 +120,7 @@ class CohortTrainer:
         if size == 1:
             for progress in self._alone(rest[0], cohort, best):
                 yield progress
-                if isinstance(progress, TrialEnded) and progress.result.state != TrialState.FAILED:
+                if isinstance(progress, TrialEnded) and progress.record.state != TrialState.FAILED:
                     # Not the trial was to blame but the stack.
                     yield StackFailed(stack=1, reason=reason, limit=1)
             return
@@ -127,17 +138,14 @@ class CohortTrainer:
         except DltuneError as error:
             # A setting that does not fit this trial, e.g. a loss that its task does not have: other
             # points of the space may be fine. If all are like it, the study stops.
-            result = failed(trial, f"setting: {error.found}")
-            yield TrialEnded(
-                trial=trial, result=result, checkpoint=None, examples=self._examples(trial)
-            )
+            record = trial.record(TrialState.FAILED, f"setting: {error.found}")
+            yield TrialEnded(record=record, checkpoint=None)
 
     def _together(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
         from dltune.training.loop import train_cohort
 
         trials = {trial.number: trial for trial in cohort.trials}
         first = cohort.trials[0]
-        examples = self._examples(first)
         for trial in cohort.trials:
             yield TrialStarted(trial=trial)
         for epoch in train_cohort(
@@ -149,16 +157,31 @@ class CohortTrainer:
         ):
             if epoch.records:
                 yield EpochEnded(records=epoch.records)
+            if epoch.ended:
+                yield from self._environment(first.config)
             for outcome in epoch.ended:
-                trial, result = trials[outcome.result.number], outcome.result
+                record = outcome.record
                 checkpoint = (
-                    checkpoint_bytes(result, trial.config, outcome.weights)
-                    if best.takes(result)
+                    pack_checkpoint(record, trials[record.number].config, outcome.weights)
+                    if best.takes(record)
                     else None
                 )
-                yield TrialEnded(
-                    trial=trial, result=result, checkpoint=checkpoint, examples=examples
-                )
+                yield TrialEnded(record=record, checkpoint=checkpoint)
+
+    def _environment(self, config: Config) -> Iterator[Environment]:
+        """What this process trains with, where that is not known yet."""
+        import torch
+
+        if self._told is not None and not isinstance(config.model, FactoryConfig):
+            return
+        found = Environment(
+            files=imported_files(self._code_folders),
+            threads=torch.get_num_threads(),
+            device=str(self._data(config).device),
+        )
+        if found != self._told:
+            self._told = found
+            yield found
 
     def plan(self, trials: Sequence[Trial], *, processes: int, threads: int) -> Plan:
         """Measure how trials of equal shapes are best trained.
@@ -238,12 +261,9 @@ class CohortTrainer:
     def _data(self, config: Config) -> DeviceData:
         return self._shelf.on_device(config.data, config.train.device)
 
-    def _examples(self, trial: Trial) -> dict[str, int | None]:
-        return examples_of(self._shelf.dataset(trial.config.data))
-
 
 class _BestSoFar:
-    """Which results may be the best of the study, by what this process knows.
+    """Which trials may be the best of the study, by what this process knows.
 
     objective  of the best so far; None if there is none.
     """
@@ -251,24 +271,13 @@ class _BestSoFar:
     def __init__(self, objective: float | None) -> None:
         self._objective = objective
 
-    def takes(self, result: TrialResult) -> bool:
+    def takes(self, trial: TrialRecord) -> bool:
         """Whether nothing known is better; of equal ones the study decides by number."""
-        objective = ranking_objective(result)
+        objective = trial.ranked
         if objective is None or (self._objective is not None and objective > self._objective):
             return False
         self._objective = objective
         return True
-
-
-def failed(trial: Trial, reason: str) -> TrialResult:
-    """The result of a trial that could not be trained."""
-    return TrialResult(
-        number=trial.number,
-        seed=trial.seed,
-        state=TrialState.FAILED,
-        reason=reason,
-        values=trial.values,
-    )
 
 
 @contextlib.contextmanager

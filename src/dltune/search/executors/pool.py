@@ -14,7 +14,7 @@ from dltune.search.executors.round import Limits, Round
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import WorkerSetup
 from dltune.search.plan import PlanBook
-from dltune.training.history import Trial, TrialResult
+from dltune.training.history import Trial, TrialRecord
 
 # What a cohort gets beyond its trials' seconds before its worker is stopped: for loading data to a
 # GPU, building models and the last measurements, which count for no trial.
@@ -30,6 +30,7 @@ class WorkerPool:
     book           how the trials of a shape are trained.
     cores          of the machine, shared out over the workers.
     gpus           names as in CUDA_VISIBLE_DEVICES, dealt out in turn; empty to leave that alone.
+    code_folders   below which Python files are the user's.
     trial_seconds  a trial that trains longer fails, and one that hangs in the user's code is
                    stopped. None: no limit.
     grace_seconds  what a worker gets beyond its trials' seconds before it is stopped.
@@ -44,15 +45,17 @@ class WorkerPool:
         book: PlanBook,
         cores: int,
         gpus: Sequence[str] = (),
+        code_folders: Sequence[Path] = (),
         trial_seconds: float | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._shelf, self._data, self._book = shelf, SharedData(shelf), book
+        self._data, self._book = SharedData(shelf), book
         self._limits = Limits(cores=cores, trial_seconds=trial_seconds, grace_seconds=grace_seconds)
         self._crew = Crew(
             [
                 WorkerSetup(
                     folder=folder.absolute(),
+                    code_folders=tuple(code_folders),
                     threads=max(1, cores // workers),
                     gpu=gpus[number % len(gpus)] if gpus else None,
                 )
@@ -65,12 +68,11 @@ class WorkerPool:
         self._crew.start()
 
     def run(
-        self, trials: Sequence[Trial], *, best: TrialResult | None
+        self, trials: Sequence[Trial], *, best: TrialRecord | None
     ) -> Generator[Progress, None, None]:
         self._crew.start()
         this_round = Round(
             self._crew,
-            self._shelf,
             self._data,
             self._book,
             self._limits,

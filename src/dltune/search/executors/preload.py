@@ -11,6 +11,7 @@ import importlib
 for _name in (
     "dltune.search.executors.worker",
     "dltune.runs.checkpoint",
+    "safetensors.torch",
     "dltune.training.loop",
     "dltune.training.probe",
 ):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from dltune.training.history import EpochRecord, Trial, TrialResult
+from dltune.runs.checkpoint import PackedCheckpoint
+from dltune.training.history import EpochRecord, Trial, TrialRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,16 +43,27 @@ class EpochEnded:
 class TrialEnded:
     """A trial is over.
 
-    result      with its history.
-    checkpoint  what `checkpoints/best.pt` holds once this trial is the best; None where the trial
-                cannot become it, because it has no objective or was beaten before it ended.
-    examples    number of examples in each split that it was trained on.
+    record      with its history.
+    checkpoint  its weights; None where the trial cannot become the best, because it has no
+                objective or was beaten before it ended.
     """
 
-    trial: Trial
-    result: TrialResult
-    checkpoint: bytes | None
-    examples: Mapping[str, int | None]
+    record: TrialRecord
+    checkpoint: PackedCheckpoint | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a process trains with; told before its first trial ends, and when it has changed.
+
+    files    the contents of the user's files that it has imported, by path.
+    threads  of torch.
+    device   such as "cpu".
+    """
+
+    files: Mapping[Path, bytes]
+    threads: int
+    device: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,14 +73,14 @@ class Noted:
     text: str
 
 
-Progress = TrialStarted | EpochEnded | TrialEnded | Noted
+Progress = TrialStarted | EpochEnded | TrialEnded | Environment | Noted
 
 
 class Executor(Protocol):
     """Trains trials; a context manager that is closed at its end."""
 
     def run(
-        self, trials: Sequence[Trial], *, best: TrialResult | None
+        self, trials: Sequence[Trial], *, best: TrialRecord | None
     ) -> Generator[Progress, None, None]:
         """Train the trials; every one ends once, in any order, after it has started.
 

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dltune.recipe.schema import FactoryConfig
-from dltune.runs.records import better, ranking_objective
 from dltune.search.cohorts import Group, by_kind, group_by_shape
-from dltune.search.data_shelf import DataShelf, examples_of
 from dltune.search.executors.backlog import Backlog, Work
-from dltune.search.executors.cohort_trainer import CANNOT_BE_BUILT, Cohort, StackFailed, failed
+from dltune.search.executors.cohort_trainer import CANNOT_BE_BUILT, Cohort, StackFailed
 from dltune.search.executors.crew import Crew
 from dltune.search.executors.protocol import Noted, Progress, TrialEnded, TrialStarted
 from dltune.search.executors.shared_data import SharedData
@@ -29,7 +27,7 @@ from dltune.search.executors.worker import (
     TrainTask,
 )
 from dltune.search.plan import Plan, PlanBook
-from dltune.training.history import Trial, TrialResult
+from dltune.training.history import Trial, TrialRecord, TrialState, better
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,7 @@ class Round:
     """Shares the trials out and follows them.
 
     crew    the workers.
-    shelf   where the data come from, and `data` where workers find them.
+    data    where workers find the data sets.
     trials  to be trained.
     best    of the study so far.
     """
@@ -77,15 +75,14 @@ class Round:
     def __init__(
         self,
         crew: Crew,
-        shelf: DataShelf,
         data: SharedData,
         book: PlanBook,
         limits: Limits,
         *,
         trials: Sequence[Trial],
-        best: TrialResult | None,
+        best: TrialRecord | None,
     ) -> None:
-        self._crew, self._shelf, self._data = crew, shelf, data
+        self._crew, self._data = crew, data
         self._book, self._limits = book, limits
         self._trials, self._best = trials, best
         self._backlog = Backlog(book, len(crew.slots))
@@ -142,7 +139,7 @@ class Round:
                 trials=job.trials,
                 stacked=job.stacked,
                 threads=cores if job.one_worker else None,
-                best=None if self._best is None else ranking_objective(self._best),
+                best=None if self._best is None else self._best.ranked,
                 trial_seconds=self._limits.trial_seconds,
             )
             return TrainTask(cohort=cohort, data=data)
@@ -191,9 +188,8 @@ class Round:
                 yield from self._place(group, kinds_known=True)
 
     def _end(self, ended: TrialEnded) -> Iterator[Progress]:
-        number = ended.trial.number
-        if self._left.pop(number, None) is not None:
-            self._best = better(self._best, dataclasses.replace(ended.result, history=()))
+        if self._left.pop(ended.record.number, None) is not None:
+            self._best = better(self._best, ended.record.without_history())
             yield ended
 
     def _bury(self, slot: Slot) -> Iterator[Progress]:
@@ -244,12 +240,8 @@ class Round:
             reason = f"timeout: more than {self._limits.trial_seconds:g} s"
         if trial.number not in self._started:
             yield TrialStarted(trial=trial)
-        examples = examples_of(self._shelf.dataset(trial.config.data))
-        yield from self._end(
-            TrialEnded(
-                trial=trial, result=failed(trial, reason), checkpoint=None, examples=examples
-            )
-        )
+        record = trial.record(TrialState.FAILED, reason)
+        yield from self._end(TrialEnded(record=record, checkpoint=None))
 
 
 def _count(trials: Sequence[Trial]) -> str:

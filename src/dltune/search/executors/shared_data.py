@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from dltune.data.dataset import Dataset, Examples
+from dltune.data.dataset import SPLITS, Dataset, Examples
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
-from dltune.runs.records import SPLITS
 from dltune.search.data_shelf import DataShelf
 
 ABOUT = "about.pickle"  # everything but the examples; small

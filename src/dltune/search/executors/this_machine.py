@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from dltune.recipe.schema import FactoryConfig
-from dltune.runs.records import better, ranking_objective
 from dltune.search.cohorts import Group, by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.backlog import Backlog
 from dltune.search.executors.cohort_trainer import Cohort, CohortTrainer, StackFailed
 from dltune.search.executors.protocol import Progress, TrialEnded
 from dltune.search.plan import Plan, PlanBook
-from dltune.training.history import Trial, TrialResult
+from dltune.training.history import Trial, TrialRecord, better
 
 
 class InProcess:
@@ -28,6 +26,7 @@ class InProcess:
     shelf          where the data come from.
     folder         where a model factory is looked up.
     book           how the trials of a shape are trained.
+    code_folders   below which Python files are the user's.
     trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
     """
 
@@ -37,14 +36,15 @@ class InProcess:
         folder: Path,
         *,
         book: PlanBook,
+        code_folders: Sequence[Path] = (),
         trial_seconds: float | None = None,
     ) -> None:
-        self._trainer = CohortTrainer(shelf, folder)
+        self._trainer = CohortTrainer(shelf, folder, code_folders=code_folders)
         self._book = book
         self._trial_seconds = trial_seconds
 
     def run(
-        self, trials: Sequence[Trial], *, best: TrialResult | None
+        self, trials: Sequence[Trial], *, best: TrialRecord | None
     ) -> Generator[Progress, None, None]:
         backlog = Backlog(self._book, workers=1)
         for group in self._groups(trials):
@@ -53,7 +53,7 @@ class InProcess:
             cohort = Cohort(
                 trials=work.trials,
                 stacked=work.stacked,
-                best=None if best is None else ranking_objective(best),
+                best=None if best is None else best.ranked,
                 trial_seconds=self._trial_seconds,
             )
             for progress in self._trainer.train(cohort):
@@ -61,7 +61,7 @@ class InProcess:
                     yield backlog.learn(work.key, progress)
                     continue
                 if isinstance(progress, TrialEnded):
-                    best = better(best, dataclasses.replace(progress.result, history=()))
+                    best = better(best, progress.record.without_history())
                 yield progress
 
     def _groups(self, trials: Sequence[Trial]) -> Iterator[Group]:

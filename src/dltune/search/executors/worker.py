@@ -33,12 +33,14 @@ SECONDS_BETWEEN_EPOCHS = 0.1
 class WorkerSetup:
     """What a worker is told when it starts.
 
-    folder   where a model factory is looked up.
-    threads  of torch.
+    folder        where a model factory is looked up.
+    code_folders  below which Python files are the user's.
+    threads       of torch.
     gpu      the one it may see, as in CUDA_VISIBLE_DEVICES; None for no choice.
     """
 
     folder: Path
+    code_folders: tuple[Path, ...]
     threads: int
     gpu: str | None = None
 
@@ -120,7 +122,7 @@ def prepare(connection: Connection, setup: WorkerSetup) -> None:
 
         torch.set_num_threads(setup.threads)
         _shelf = MappedShelf(setup.folder)
-        _trainer = CohortTrainer(_shelf, setup.folder)
+        _trainer = CohortTrainer(_shelf, setup.folder, code_folders=setup.code_folders)
         gc.freeze()  # as in `run_study`
         connection.send(Ready())
     except Exception:
@@ -160,7 +162,7 @@ def thinned(progress: Iterable[Progress | StackFailed]) -> Iterator[Progress | S
     told = time.perf_counter()
     for one in progress:
         if isinstance(one, TrialEnded):
-            newest.pop(one.trial.number, None)
+            newest.pop(one.record.number, None)
         if not isinstance(one, EpochEnded):
             yield one
             continue

@@ -2,16 +2,17 @@
 
 A proposal depends on (space, study seed, trial number, results of earlier generations) and on
 nothing else: not on how many are asked for at a time, not on the number of workers, not on the
-clock. So the same seed gives the same study, and a strategy that is told the stored observations
-of a stopped study continues it exactly.
+clock. So the same seed gives the same study, and a strategy that is told the stored trials of
+a stopped study continues it exactly.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+
+from dltune.training.history import TrialRecord
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,18 +25,6 @@ class Proposal:
 
     number: int
     values: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Observation:
-    """What came of a proposal.
-
-    objective  the metric, smaller is better; None if the trial did not complete.
-    """
-
-    number: int
-    values: Mapping[str, Any]
-    objective: float | None
 
 
 class Strategy(Protocol):
@@ -55,22 +44,6 @@ class Strategy(Protocol):
         """The next proposals: at most `count`; fewer where a generation ends, none at the end."""
         ...
 
-    def tell(self, observations: Sequence[Observation]) -> None:
+    def tell(self, trials: Sequence[TrialRecord]) -> None:
         """Take in results, in order of number; those of a stopped study before the first ask."""
         ...
-
-
-def rank_key(observation: Observation) -> tuple[bool, float, int]:
-    """Sorting key: best first, trials without a finite objective last, the older of two equals
-    first.
-
-    >>> seen = [Observation(number=0, values={}, objective=None),
-    ...         Observation(number=1, values={}, objective=0.5),
-    ...         Observation(number=2, values={}, objective=0.1)]
-    >>> [observation.number for observation in sorted(seen, key=rank_key)]
-    [2, 1, 0]
-    """
-    objective = observation.objective
-    if objective is None or not math.isfinite(objective):
-        return (True, 0.0, observation.number)
-    return (False, objective, observation.number)

@@ -10,8 +10,9 @@ import numpy as np
 from dltune.errors import UsageError
 from dltune.recipe.ranges import Choice
 from dltune.recipe.space import Space
-from dltune.search.strategies.base import Observation, Proposal, rank_key
+from dltune.search.strategies.base import Proposal
 from dltune.search.strategies.random import proposal_generator
+from dltune.training.history import TrialRecord, best_trials
 
 # The three defaults were chosen from populations of 8, 16 and 24, 2, 4 and 6 parents, and steps of
 # 0.05, 0.1 and 0.2 on five functions of 3 and 6 ranges (sphere, unequal weights, ridge, many
@@ -85,8 +86,8 @@ class Evolution:
         self._population, self._parents = population, parents
         self._mutation, self._step = mutation, step
         self._is_choice = [isinstance(one.range, Choice) for one in space.dimensions]
-        self._told: dict[int, Observation] = {}
-        self._generation, self._pool = 0, list[Observation]()  # of the newest generation bred
+        self._told: dict[int, TrialRecord] = {}
+        self._generation, self._pool = 0, list[TrialRecord]()  # of the newest generation bred
         self._points: dict[int, tuple[float, ...]] = {}  # every proposed point, by number
         self._seen: set[tuple[float, ...]] = set()
 
@@ -118,13 +119,13 @@ class Evolution:
             proposals.append(Proposal(number=number, values=values))
         return proposals
 
-    def tell(self, observations: Sequence[Observation]) -> None:
-        for observation in observations:
-            self._told[observation.number] = observation
-            if observation.number not in self._points:
-                self._remember(observation.number, observation.values)
+    def tell(self, trials: Sequence[TrialRecord]) -> None:
+        for trial in trials:
+            self._told[trial.number] = trial
+            if trial.number not in self._points:
+                self._remember(trial.number, trial.values)
 
-    def parents_of(self, generation: int) -> list[Observation]:
+    def parents_of(self, generation: int) -> list[TrialRecord]:
         """The trials that generation breeds from, best first; none for generation 0.
 
         Raises ValueError if an earlier trial was asked for and not told.
@@ -137,8 +138,7 @@ class Evolution:
             raise ValueError(
                 f"generation {generation} breeds from results: trial {missing} is not told"
             )
-        ranked = sorted([*pool, *(self._told[number] for number in numbers)], key=rank_key)
-        return [one for one in ranked[: self._parents] if not rank_key(one)[0]]
+        return best_trials([*pool, *(self._told[number] for number in numbers)], self._parents)
 
     def _remember(self, number: int, values: Mapping[str, Any]) -> None:
         self._points[number] = self._point(values)
@@ -147,7 +147,7 @@ class Evolution:
     def _point(self, values: Mapping[str, Any]) -> tuple[float, ...]:
         return tuple(round(unit, SAME_POINT_DECIMALS) for unit in self._space.to_unit(values))
 
-    def _propose(self, number: int, pool: Sequence[Observation]) -> Mapping[str, Any] | None:
+    def _propose(self, number: int, pool: Sequence[TrialRecord]) -> Mapping[str, Any] | None:
         """A point that is not among the earlier ones; None if none was found."""
         rng = proposal_generator(self._seed, number)
         for _ in range(MUTATION_TRIES if pool else 0):
@@ -160,7 +160,7 @@ class Evolution:
                 return values
         return None
 
-    def _child(self, rng: np.random.Generator, pool: Sequence[Observation]) -> Mapping[str, Any]:
+    def _child(self, rng: np.random.Generator, pool: Sequence[TrialRecord]) -> Mapping[str, Any]:
         """Crossover of two parents drawn evenly from the pool, then mutation."""
         pair = rng.choice(len(pool), size=2, replace=len(pool) < 2)
         parents = [pool[index].values for index in pair]

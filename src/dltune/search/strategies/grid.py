@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dltune.recipe.space import Space
-from dltune.search.strategies.base import Observation, Proposal
+from dltune.search.strategies.base import Proposal
+from dltune.training.history import TrialRecord
 
 
 class GridSearch:
@@ -49,9 +50,9 @@ class GridSearch:
         self._next += len(points)
         return proposals
 
-    def tell(self, observations: Sequence[Observation]) -> None:
+    def tell(self, trials: Sequence[TrialRecord]) -> None:
         """Skips the points that are already done; their results change nothing."""
-        for observation in observations:
-            if observation.number >= self._next:
-                skipped = observation.number + 1 - self._next
+        for trial in trials:
+            if trial.number >= self._next:
+                skipped = trial.number + 1 - self._next
                 self._next += sum(1 for _ in itertools.islice(self._points, skipped))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dltune.recipe.space import Space
-from dltune.search.strategies.base import Observation, Proposal
+from dltune.search.strategies.base import Proposal
+from dltune.training.history import TrialRecord
 from dltune.training.seeds import derive_seed
 
 
@@ -52,6 +53,6 @@ class RandomSearch:
         unit = proposal_generator(self._seed, number).random(len(self._space))  # (dimensions,)
         return self._space.from_unit(unit.tolist())
 
-    def tell(self, observations: Sequence[Observation]) -> None:
-        for observation in observations:
-            self._next = max(self._next, observation.number + 1)
+    def tell(self, trials: Sequence[TrialRecord]) -> None:
+        for trial in trials:
+            self._next = max(self._next, trial.number + 1)

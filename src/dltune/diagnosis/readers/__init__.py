@@ -1,1 +1,0 @@
-"""Readers of finished trainings, one log format a file."""

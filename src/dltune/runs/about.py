@@ -1,0 +1,135 @@
+"""What a run folder keeps beside its trials: what was asked for, of what data, with which code."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+FORMAT = 1
+"""Of everything in a run folder; a reader of a later format may read an earlier one."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """One process that wrote in the run: the first one, and one for every resume.
+
+    command_line    as it was typed.
+    started, ended  in UTC, as ISO 8601 has it; `ended` is None while it runs, or if it was killed.
+    ending          "complete", "interrupted" and the like (`search.events.Ending`); None likewise.
+    versions        of dltune, torch, python, numpy and the platform.
+    git             "commit" and "dirty" of the recipe's folder; None outside of a repository.
+    threads         of torch, in a process that trains; None before one has trained.
+    device          what was trained on, such as "cpu"; None likewise.
+    data            SHA-256 of each data file, or of what a function returned, by source.
+    code            SHA-256 of each file of the user's that was imported, by its path from the
+                    recipe's folder; empty before a process has imported them.
+    note            what the user wrote with --note.
+    accepted        what had changed since the session before it, and was accepted.
+    trains_failed_again  whether the failed trials of earlier sessions count for nothing.
+    """
+
+    command_line: str
+    started: str
+    ended: str | None = None
+    ending: str | None = None
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    git: Mapping[str, Any] | None = None
+    threads: int | None = None
+    device: str | None = None
+    data: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    note: str = ""
+    accepted: tuple[str, ...] = ()
+    trains_failed_again: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What a run has to know of its data when they are gone.
+
+    task          "classification" or "regression"; None where an older dltune has left nothing to
+                  tell it by.
+    task_inferred how it was told in a run of an older dltune, which did not store it; else empty.
+    class_names   the classes by number; empty for a regression.
+    target_mean   per output: target = scaled * target_scale + target_mean; empty for classes.
+    target_scale
+    examples      number of examples in each split, None for a split that is not there.
+    """
+
+    task: str | None = None
+    task_inferred: str = ""
+    class_names: tuple[str, ...] = ()
+    target_mean: tuple[float, ...] = ()
+    target_scale: tuple[float, ...] = ()
+    examples: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class About:
+    """What a run is.
+
+    command   "search", "train", "lr-find" or "batch-find".
+    strategy  name in `dltune.search.strategies.registry`; empty for another command.
+    options   every option of the strategy, defaults included.
+    seed      of the study; trial seeds and proposals derive from it.
+    trials    how many are wanted; a resume may raise it.
+    metric    what is minimised: "dev_error" or "dev_loss".
+    origin    of the recipe: its folder, as a path from the run folder.
+    format    of the folder; 0 for one of an older dltune, which had no number.
+    sessions  in the order of time.
+    """
+
+    command: str
+    strategy: str = ""
+    options: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    trials: int = 0
+    metric: str = "dev_error"
+    data: DataFacts = dataclasses.field(default_factory=DataFacts)
+    origin: str = "."
+    format: int = FORMAT
+    sessions: tuple[Session, ...] = ()
+
+    @property
+    def data_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of the data that were last trained on, by source."""
+        return next((one.data for one in reversed(self.sessions) if one.data), {})
+
+    @property
+    def code_hashes(self) -> Mapping[str, str]:
+        """SHA-256 of the user's code that was last trained with; empty before any was imported."""
+        return next((one.code for one in reversed(self.sessions) if one.code), {})
+
+    def to_attributes(self) -> dict[str, Any]:
+        """As plain values by name, for a storage."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> About:
+        """What `to_attributes` gave, perhaps by way of JSON; unknown names are left out.
+
+        Raises KeyError or TypeError where something is missing or of another kind.
+
+        >>> about = About(command="search", strategy="random", trials=3)
+        >>> About.from_attributes(about.to_attributes()) == about
+        True
+        """
+        known = {field.name: attributes[field.name] for field in dataclasses.fields(cls)}
+        data = {name: _frozen(value) for name, value in known["data"].items()}
+        sessions = (
+            {name: _frozen(value) for name, value in session.items()}
+            for session in known["sessions"]
+        )
+        return cls(
+            **known
+            | {
+                "data": DataFacts(**data),
+                "sessions": tuple(Session(**session) for session in sessions),
+            }
+        )
+
+
+def _frozen(value: Any) -> Any:
+    """A tuple for the list that JSON made of it."""
+    return tuple(value) if isinstance(value, list) else value
