@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, TypeGuard
 
 from dltune.errors import RecipeError
-from dltune.recipe.toml_value import toml_value
+from dltune.recipe.toml import toml_value
 
 # A cell of the unit interval must be far wider than the spacing of doubles near 1 (1.1e-16), also
 # after a logarithm and back, or whole numbers would not return exactly.

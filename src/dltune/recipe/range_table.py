@@ -7,7 +7,7 @@ from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform
-from dltune.recipe.toml_value import toml_value
+from dltune.recipe.toml import toml_value
 
 BOUNDED_KINDS: dict[str, type[Log | Uniform | Int | IntLog]] = {
     "log": Log,

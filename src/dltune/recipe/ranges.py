@@ -18,7 +18,7 @@ from dltune.recipe.bounds import same_value
 from dltune.recipe.ranges_float import Log, Uniform
 from dltune.recipe.ranges_int import Int, IntLog
 from dltune.recipe.spacing import cell_at
-from dltune.recipe.toml_value import toml_value
+from dltune.recipe.toml import toml_value
 
 __all__ = ["Choice", "Int", "IntLog", "Log", "Range", "Uniform"]
 

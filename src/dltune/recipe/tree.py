@@ -18,7 +18,7 @@ from dltune.recipe.range_table import at_name, choice_options, is_range, kind_of
 from dltune.recipe.ranges import Choice, Range
 from dltune.recipe.schema_keys import is_table_path
 from dltune.recipe.space import Dimension
-from dltune.recipe.toml_value import shown
+from dltune.recipe.toml import shown
 
 Key = str | int
 FilePath = tuple[Key, ...]

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dltune.errors import FolderTakenError, RunFolderError
-from dltune.recipe.files import load_recipe, parse_recipe, recipe_text_with
+from dltune.recipe.files import load_recipe, parse_recipe
+from dltune.recipe.recipe import recipe_text_with
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.runs.checkpoint import Finished

@@ -8,7 +8,7 @@ from typing import Any
 
 from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.toml_value import shown
+from dltune.recipe.toml import shown
 from dltune.runs.records import StudyMeta
 from dltune.training.history import TrialResult
 
