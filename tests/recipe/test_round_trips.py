@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dltune.recipe.edits import edit_text, to_item
 from dltune.recipe.files import parse_recipe
-from dltune.recipe.range_table import parse_range
+from dltune.recipe.ranges import parse_range
 from dltune.recipe.recipe import Recipe, recipe_text_with
 
 rates = st.floats(1e-6, 1.0)

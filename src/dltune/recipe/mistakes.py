@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dltune.errors import closest
 from dltune.recipe.bounds import is_quoted_number
-from dltune.recipe.range_table import EXAMPLES, closest_kind
+from dltune.recipe.ranges import EXAMPLES, closest_kind
 from dltune.recipe.schema_keys import (
     known_paths,
     section_names,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dltune.errors import RecipeError, closest
-from dltune.recipe.range_table import KINDS, at_name, closest_kind, parse_range
+from dltune.recipe.ranges import KINDS, at_name, closest_kind, parse_range
 from dltune.recipe.schema_keys import is_table_path
 from dltune.recipe.tree import FilePath, holds_table, option_labels
 

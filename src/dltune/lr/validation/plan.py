@@ -8,7 +8,7 @@ import math
 import torch
 
 from dltune.recipe.schema import CnnConfig, Config, FactoryConfig
-from dltune.recipe.schema_schedule import ExponentialConfig, StepConfig
+from dltune.recipe.schema_optim import ExponentialConfig, StepConfig
 from dltune.training.batches import batch_examples, updates_per_epoch
 from dltune.training.threads import update_flops
 
