@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 Task = Literal["classification", "regression"]
 
+SPLITS = ("train", "dev", "test", "train-dev")
+"""The splits as a recipe spells them, in the order in which they are shown."""
+
+SPLIT_FIELDS = tuple(split.replace("-", "_") for split in SPLITS)
+"""The same as names in Python: the fields of `Dataset`."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Examples:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from dltune.data.device import DeviceData
+from dltune.data.device import DeviceData, wait_for
 from dltune.recipe.schema import FactoryConfig
 from dltune.training.batches import batch_examples, updates_per_epoch
 from dltune.training.history import Trial
@@ -157,16 +157,9 @@ def _fastest(updates: Callable[[], Iterator[object]], device: torch.device) -> f
     fastest, endless = math.inf, itertools.chain.from_iterable(iter(updates, None))
     next(endless)
     for _ in range(TIMED_UPDATES):
-        _wait_for(device)
+        wait_for(device)
         start = time.perf_counter()
         next(endless)
-        _wait_for(device)
+        wait_for(device)
         fastest = min(fastest, time.perf_counter() - start)
     return fastest
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from dltune.data.device import DeviceData
+from dltune.data.device import DeviceData, wait_for
 from dltune.lr.batch.memory import PeakMemory, fixed_bytes, free_cache, predict_bytes, saved_bytes
 from dltune.lr.batch.sizes import BatchRow, ClimbEnd
 from dltune.recipe.schema import Config
@@ -153,11 +153,11 @@ def fastest_update(
     device, fastest, spent = learner.data.device, math.inf, 0.0
     for number in range(most + 1):
         batches = next(updates)
-        _wait_for(device)
+        wait_for(device)
         start = time.perf_counter()
         learner.gradients(batches)
         learner.apply()
-        _wait_for(device)
+        wait_for(device)
         seconds = time.perf_counter() - start
         if number == 0:
             continue
@@ -165,10 +165,3 @@ def fastest_update(
         if number >= FEWEST_TIMED and spent >= TIMED_SECONDS:
             break
     return fastest
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
