@@ -13,9 +13,9 @@ from dltune.data.device import DeviceData, wait_for
 from dltune.lr.batch.memory import PeakMemory, fixed_bytes, free_cache, predict_bytes, saved_bytes
 from dltune.lr.batch.sizes import BatchRow, ClimbEnd
 from dltune.recipe.schema import Config
+from dltune.training.arithmetic import threads_for
 from dltune.training.learner import Learner
 from dltune.training.memory import ran_out_of_memory
-from dltune.training.threads import threads_for
 
 PILOT_BATCH = 2  # measured first, to predict the smallest from; batch norm cannot have fewer
 MULTIPLE = 8  # of sizes between powers of two: what vector units and tensor cores take at once

@@ -30,10 +30,10 @@ from dltune.lr.own.optimizer import (
 from dltune.lr.own.training import OwnTraining, check_graph
 from dltune.lr.steppers import Look
 from dltune.lr.sweep import drive, untouched_random_states
+from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 from dltune.training.memory import ran_out_of_memory
 from dltune.training.randomness import seed_all
 from dltune.training.seeds import derive_seed
-from dltune.training.threads import SHARED_FLOPS, threads_for, update_flops
 
 RANGE_HINT = "Try low=1e-6, high=10, steps=100."
 
