@@ -212,9 +212,9 @@ def test_the_range_is_checked_before_a_model_is_built(wine: DeviceData) -> None:
 
 
 def test_watch_is_told_every_update(wine: DeviceData) -> None:
-    seen: list[int] = []
-    run(wine, make_config(model=SMALL), high=1e-3, steps=25, watch=seen.append)
-    assert seen == list(range(1, 26))
+    seen: list[tuple[str, float, float]] = []
+    run(wine, make_config(model=SMALL), high=1e-3, steps=25, watch=lambda *what: seen.append(what))
+    assert seen == [("sweep", update, 25) for update in range(1, 26)]
 
 
 def test_the_baseline_is_the_loss_of_the_shares_of_the_classes(wine: DeviceData) -> None:
@@ -338,14 +338,14 @@ def test_rows_end_each_in_their_time_and_harm_nobody(wine: DeviceData) -> None:
             for l2 in penalties
         ]
     )
-    seen: list[int] = []
+    seen: list[tuple[str, float, float]] = []
     plan = {"low": 1e-3, "high": 1e9, "steps": 400}
-    stacked = sweep_all(wine, trials, stacked=True, watch=seen.append, **plan)
+    stacked = sweep_all(wine, trials, stacked=True, watch=lambda *what: seen.append(what), **plan)
     alone = sweep_all(wine, trials, **plan)
     lengths = [len(curve.losses) for curve in stacked]
     assert lengths[1] < lengths[2] < lengths[0] < 400
     # No update after the last one has ended; until then, all are told of.
-    assert seen == list(range(1, lengths[0] + 1))
+    assert seen == [("sweep", update, 400) for update in range(1, lengths[0] + 1)]
     for mine, other in zip(stacked, alone, strict=True):
         assert (mine.end, mine.ended_by, mine.ended_at) == (
             other.end,
@@ -371,16 +371,16 @@ def test_a_stack_of_one_broken_row_goes_on(wine: DeviceData, stacked: bool) -> N
 
 
 def test_watch_is_told_every_update_in_each_sweep_anew(wine: DeviceData) -> None:
-    seen: list[int] = []
+    seen: list[tuple[str, float, float]] = []
     trials = make_trials(*[make_config(model=SMALL)] * 2)
-    sweep_all(wine, trials, high=1e-3, steps=20, watch=seen.append)
-    assert seen == [*range(1, 21), *range(1, 21)]
+    sweep_all(wine, trials, high=1e-3, steps=20, watch=lambda *what: seen.append(what))
+    assert seen == [("sweep", update, 20) for update in range(1, 21)] * 2
 
 
 # Nothing of the caller's changes, and nothing of a training's does.
 
 
-def interrupt(updates: int) -> None:
+def interrupt(stage: str, updates: float, steps: float) -> None:
     if updates == 3:
         raise KeyboardInterrupt
 

@@ -76,7 +76,7 @@ def train_cohort(
     keep_freed_memory()
     engine = _stacked_engine(trials, data, folder) if stacked else None
     engine = engine or LoopedEngine(trials, data, folder=folder)
-    watches = {trial.number: Watch(trial, seconds=trial_seconds) for trial in trials}
+    watches = {trial.number: Monitor(trial, seconds=trial_seconds) for trial in trials}
     outcomes: dict[int, TrialOutcome] = {}
     alive = set(watches)
     ended: list[TrialOutcome] = []
@@ -103,7 +103,7 @@ def train_cohort(
     return [outcomes[trial.number] for trial in trials]
 
 
-class Watch:
+class Monitor:
     """Follows one trial: its history, its best epoch, and whether it is done.
 
     The objective is `dev_error` or `dev_loss`; only a strictly smaller one counts as better. On
@@ -166,7 +166,7 @@ def _stacked_engine(trials: Sequence[Trial], data: DeviceData, folder: Path) -> 
     return StackedEngine(trials, data, folder=folder)
 
 
-def _let_go(watches: Sequence[Watch], engine: Engine, alive: set[int]) -> list[TrialOutcome]:
+def _let_go(watches: Sequence[Monitor], engine: Engine, alive: set[int]) -> list[TrialOutcome]:
     """The outcomes of trials that are over, which leave the engine."""
     numbers = [watch.trial.number for watch in watches]
     engine.drop(numbers)
@@ -175,7 +175,7 @@ def _let_go(watches: Sequence[Watch], engine: Engine, alive: set[int]) -> list[T
     return [_outcome(watch, finals.get(watch.trial.number), engine) for watch in watches]
 
 
-def _outcome(watch: Watch, final: Final | Stop | None, engine: Engine) -> TrialOutcome:
+def _outcome(watch: Monitor, final: Final | Stop | None, engine: Engine) -> TrialOutcome:
     trial, best, good = watch.trial, watch.best, watch.usable
     stop = watch.stop
     if isinstance(final, Stop):

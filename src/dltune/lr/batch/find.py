@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from dltune.data.device import resolve_device, to_device
 from dltune.data.load import load_data
-from dltune.errors import DltuneError, ModelError, TrainingError
+from dltune.errors import TrainingError
 from dltune.lr.batch.climb import Climb
 from dltune.lr.batch.memory import default_limit
 from dltune.lr.batch.sizes import BatchSizes, ClimbEnd
-from dltune.lr.sweep import untouched_random_states
-from dltune.recipe.schema import Config, FactoryConfig
+from dltune.lr.sweep import named_failures, untouched_random_states
+from dltune.recipe.schema import Config
 from dltune.training.batches import batch_examples
 from dltune.training.memory import keep_freed_memory
 
@@ -57,7 +56,7 @@ def find_batch_size(
     ([8, 16, 32, 64, 90], 'train-split')
     """
     keep_freed_memory()
-    with untouched_random_states(), _named_failures(config):
+    with untouched_random_states(), named_failures(config.model, where="at a batch that was tried"):
         dataset = load_data(config.data, folder=folder)
         data = to_device(dataset, resolve_device(config.train.device))
         own = batch_examples(config.train, len(data.train))
@@ -110,20 +109,3 @@ def candidate_sizes(smallest: int, largest: int | None, *, examples: int, own: i
         lambda size: size < last, (smallest * 2**power for power in itertools.count())
     )
     return sorted({*doubling, last, *([own] if smallest <= own <= last else [])})
-
-
-@contextlib.contextmanager
-def _named_failures(config: Config) -> Iterator[None]:
-    """What a user's own model raises becomes an error that says where."""
-    try:
-        yield
-    except DltuneError:
-        raise
-    except Exception as error:
-        if not isinstance(config.model, FactoryConfig):
-            raise
-        first_line = str(error).partition("\n")[0]
-        raise ModelError(
-            f"the model of {config.model.factory!r} raised {type(error).__name__} "
-            f"at a batch that was tried: {first_line}"
-        ) from error

@@ -29,9 +29,8 @@ from dltune.lr.own.optimizer import (
 )
 from dltune.lr.own.training import OwnTraining, check_graph
 from dltune.lr.steppers import Look
-from dltune.lr.sweep import drive, untouched_random_states
+from dltune.lr.sweep import drive, named_failures, untouched_random_states
 from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
-from dltune.training.memory import ran_out_of_memory
 from dltune.training.randomness import seed_all
 from dltune.training.seeds import derive_seed
 
@@ -170,7 +169,11 @@ def sweep_own(
     if seeds < 1:
         raise SweepError(f"seeds = {seeds}: at least 1 sweep is needed", hint="Try seeds=5.")
     own_seeds = sweep_seeds(seed, seeds)
-    with _nothing_changed(training, batches), _named_failures():
+    too_large = SweepError(
+        "the sweep ran out of memory: it trains a copy of the model next to the model",
+        hint="Try smaller batches with accumulate=4: less memory, as many examples an update.",
+    )
+    with _nothing_changed(training, batches), named_failures(None, too_large=too_large):
         name = recipe_name(OwnStepper(training, batches, seed=own_seeds[0]).optimizer)
         start = _range(name, low=low, high=high, steps=steps)
         curves, notes = sweep_where_needed(
@@ -231,19 +234,6 @@ def _nothing_changed(training: OwnTraining, batches: OwnBatches) -> Iterator[Non
         torch.autograd.set_detect_anomaly(False),  # it would raise where a sweep is to end
     ):
         yield
-
-
-@contextlib.contextmanager
-def _named_failures() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not ran_out_of_memory(error):
-            raise
-        raise SweepError(
-            "the sweep ran out of memory: it trains a copy of the model next to the model",
-            hint="Try smaller batches with accumulate=4: less memory, as many examples an update.",
-        ) from error
 
 
 def _device_of(training: OwnTraining) -> torch.device:
