@@ -16,7 +16,7 @@ from dltune.data.device import DeviceData, Tensors
 from dltune.errors import ModelError, SweepError
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.suggest import LrStatus, suggest
-from dltune.lr.sweep import sweep
+from dltune.lr.sweep import sweep, sweep_seeds
 from dltune.recipe.schema import Config
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
@@ -204,6 +204,15 @@ def test_also_after_an_exception(wine: DeviceData, tmp_path: Path) -> None:
     assert refused.value.found == (
         "the model of 'noisy.py:build' raised RuntimeError in the sweep: no more"
     )
+
+
+def test_the_first_seed_is_the_recipes_and_the_others_stay() -> None:
+    assert sweep_seeds(12, 1) == [12]
+    ten = sweep_seeds(12, 10)
+    assert len(set(ten)) == 10
+    assert sweep_seeds(12, 4) == ten[:4]
+    assert not set(sweep_seeds(13, 10)) & set(ten)
+    assert all(0 <= seed < 2**63 for seed in ten)
 
 
 def test_the_range_is_checked_before_a_model_is_built(wine: DeviceData) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dltune.data.device import DeviceData
 from dltune.lr.curve import LrCurve
 from dltune.lr.extend import SweepRange, sweep_where_needed
-from dltune.lr.sweep import Watch, sweep, sweep_failures
+from dltune.lr.sweep import Watch, sweep, sweep_failures, sweep_seeds
 from dltune.lr.validation.plan import ValidationPlan, is_cheap, plan_validation
 from dltune.lr.validation.validate import Validation, validate
 from dltune.recipe.schema import CnnConfig, Config, FactoryConfig
@@ -18,7 +18,6 @@ from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.memory import available_bytes
 from dltune.training.probe import COPIES_OF_WEIGHTS, MEMORY_SHARE
-from dltune.training.seeds import derive_seed
 from dltune.training.stacked.stackable import why_not_stackable
 
 DEFAULT_SEEDS = 5
@@ -137,12 +136,3 @@ class Finder:
             return True
         seed = self._config.train.seed
         return not why_not_stackable(self._config, self._data, folder=self._folder, seed=seed)
-
-
-def sweep_seeds(seed: int, count: int) -> list[int]:
-    """The seeds of the sweeps: the recipe's own, and others derived from it.
-
-    >>> sweep_seeds(0, 2)[0], len(set(sweep_seeds(0, 5)))
-    (0, 5)
-    """
-    return [seed, *(derive_seed(seed, "lr-find", number) for number in range(1, count))]

@@ -22,6 +22,7 @@ from dltune.recipe.schema import Config, FactoryConfig, ModelConfig
 from dltune.training.history import Trial
 from dltune.training.losses import build_loss, constant_loss
 from dltune.training.memory import keep_freed_memory, ran_out_of_memory
+from dltune.training.seeds import derive_seed
 
 Watch = Callable[[str, float, float], None]
 """Called with what is being done, how far it is, and how far it goes."""
@@ -77,6 +78,15 @@ def sweep(
         )
         for row, trial in zip(rows, trials, strict=True)
     ]
+
+
+def sweep_seeds(seed: int, count: int) -> list[int]:
+    """The seeds of sweeps, and of a validation: the recipe's own, and others derived from it.
+
+    >>> sweep_seeds(0, 2)[0], len(set(sweep_seeds(0, 5)))
+    (0, 5)
+    """
+    return [seed, *(derive_seed(seed, "lr-find", number) for number in range(1, count))]
 
 
 def _baseline(config: Config, data: DeviceData) -> float:

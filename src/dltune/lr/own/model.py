@@ -18,7 +18,7 @@ from torch import nn
 from dltune.errors import ModelError, SweepError
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.extend import DEFAULT_RANGES, SweepRange, sweep_where_needed
-from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE_OWN, sweep_seeds
+from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE_OWN
 from dltune.lr.own.batches import OwnBatches, moved, uses_of_a_weight
 from dltune.lr.own.copy import untouched_buffers
 from dltune.lr.own.optimizer import (
@@ -29,7 +29,7 @@ from dltune.lr.own.optimizer import (
 )
 from dltune.lr.own.training import OwnTraining, check_graph
 from dltune.lr.steppers import Look
-from dltune.lr.sweep import drive, named_failures, untouched_random_states
+from dltune.lr.sweep import drive, named_failures, sweep_seeds, untouched_random_states
 from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 from dltune.training.randomness import seed_all
 from dltune.training.seeds import derive_seed

@@ -12,7 +12,7 @@ import numpy as np
 from dltune.data.device import DeviceData
 from dltune.lr.blow_up import ROUNDING
 from dltune.lr.suggest import two_digits
-from dltune.lr.sweep import Watch, sweep_failures, untouched_random_states
+from dltune.lr.sweep import Watch, sweep_failures, sweep_seeds, untouched_random_states
 from dltune.lr.validation.choose import Candidate, Choice, choose
 from dltune.lr.validation.plan import PER_DECADE, Rung, ValidationPlan, compressed
 from dltune.recipe.schema import Config
@@ -20,7 +20,6 @@ from dltune.training.history import Trial, TrialResult, TrialState
 from dltune.training.learner import Learner
 from dltune.training.loop import train_cohort
 from dltune.training.memory import ran_out_of_memory
-from dltune.training.seeds import derive_seed
 
 # If the best candidate lies at an end, two more are tried beyond it, and again: after four times
 # the rates reach two decades further than those around the suggestion.
@@ -84,7 +83,7 @@ def validate(
 
     Raises what a training raises.
     """
-    seeds = [seed, *(derive_seed(seed, "lr-find", number) for number in range(1, _most(plan)))]
+    seeds = sweep_seeds(seed, max(rung.seeds for rung in plan.rungs))
     with untouched_random_states(), sweep_failures(config):
         trainer = _Trainer(config, seeds, data, folder, stacked, plan.trainings, watch)
         rates = _first_rates(min(center, ceiling), own, plan.rungs[0], ceiling=ceiling)
@@ -108,10 +107,6 @@ def validate(
 
 def _joined(one: Candidate, longer: Candidate | None) -> Candidate:
     return one if longer is None else dataclasses.replace(one, rounds=one.rounds + longer.rounds)
-
-
-def _most(plan: ValidationPlan) -> int:
-    return max(rung.seeds for rung in plan.rungs)
 
 
 def _first_rates(
