@@ -20,9 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dltune.errors import RunFolderError
-from dltune.recipe.files import parse_recipe, recipe_text_with
-from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import reference_places
+from dltune.recipe.files import parse_recipe, reference_places
+from dltune.recipe.recipe import Recipe, recipe_text_with
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT, About, Session
 from dltune.runs.checkpoint import FOLDER, BestWeights, PackedCheckpoint

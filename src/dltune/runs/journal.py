@@ -118,7 +118,8 @@ class JournalFile:
             return _replayed(self._path.read_bytes())
         except (ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
-                f"{self._path}: damaged, or not of a dltune study ({type(error).__name__}: {error})",
+                f"{self._path}: damaged, or not of a dltune study "
+                f"({type(error).__name__}: {error})",
                 hint="Start again with --name and a new name; the CSV files can still be read.",
             ) from error
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 import dltune
-from dltune.data.dataset import SPLITS, Dataset
+from dltune.data.dataset import SPLIT_FIELDS, Dataset
+from dltune.recipe.files import relocated_reference
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import relocated_reference
 from dltune.runs.about import DataFacts, Session
 
 # What decides a trial's numbers; the others of the environment do not.
@@ -135,7 +135,7 @@ def hash_of_bytes(content: bytes) -> str:
 def hash_of_dataset(dataset: Dataset) -> str:
     """SHA-256 of the values of every split, in hexadecimal digits."""
     digest = hashlib.sha256()
-    for split in SPLITS:
+    for split in SPLIT_FIELDS:
         examples = getattr(dataset, split)
         if examples is not None:
             for values in (examples.features, examples.targets):

@@ -10,9 +10,9 @@ from typing import Any
 
 from dltune.data.dataset import Dataset
 from dltune.errors import RecipeError, UsageError
-from dltune.recipe.files import relocate
+from dltune.recipe.files import names_file, relocate
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import check_factory, names_file
+from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
 from dltune.runs.about import About, Session
 from dltune.runs.folder import RunFolder
