@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -191,13 +192,17 @@ class Learner:
             return measure(self.model, split, loss=self._plain_loss, task=self.data.task)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """A copy of all parameters and buffers."""
-        state = self.model.state_dict()
-        # What a user's module adds to it (get_extra_state) need not be a tensor.
-        return {
-            name: value.detach().clone() if torch.is_tensor(value) else copy.deepcopy(value)
-            for name, value in state.items()
-        }
+        """A copy of all parameters and buffers; names that share a tensor share its copy.
+
+        What a user's module adds to its state (get_extra_state) need not be a tensor.
+        """
+        copies: dict[int, Any] = {}
+        state = self.model.state_dict(keep_vars=True)  # else each name has a tensor of its own
+        for value in state.values():
+            if id(value) not in copies:
+                is_tensor = torch.is_tensor(value)
+                copies[id(value)] = value.detach().clone() if is_tensor else copy.deepcopy(value)
+        return {name: copies[id(value)] for name, value in state.items()}
 
     def load(self, weights: dict[str, torch.Tensor]) -> None:
         """Take back what `weights` gave."""
