@@ -7,12 +7,11 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dltune.data.device import resolve_device, to_device
-from dltune.data.load import load_data
 from dltune.errors import DltuneError, ModelError, TrainingError
 from dltune.lr.batch.climb import Climb
 from dltune.lr.batch.memory import default_limit
 from dltune.lr.batch.sizes import BatchSizes, ClimbEnd
+from dltune.lr.find import Loaded, load
 from dltune.lr.sweep import untouched_random_states
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.batches import batch_examples
@@ -28,6 +27,7 @@ def find_batch_size(
     smallest: int = SMALLEST_BATCH,
     largest: int | None = None,
     memory_bytes: int | None = None,
+    loaded: Loaded | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> BatchSizes:
     """Time and weigh an update of a config's model at batches that double until no more fit.
@@ -38,6 +38,7 @@ def find_batch_size(
     largest       to end with; by default, and at most, the whole train split.
     memory_bytes  that an update may take; by default a quarter of what is free on the CPU, where it
                   is a count, and elsewhere as much as there is.
+    loaded        the config's data, where they are there already.
     watch         called with the batch that is tried next.
 
     Real updates, at a learning rate of 0, so that no rate can blow up what is timed. A batch whose
@@ -58,8 +59,8 @@ def find_batch_size(
     """
     keep_freed_memory()
     with untouched_random_states(), _named_failures(config):
-        dataset = load_data(config.data, folder=folder)
-        data = to_device(dataset, resolve_device(config.train.device))
+        there = loaded or load(config, folder=folder)
+        data = there.data
         own = batch_examples(config.train, len(data.train))
         sizes = candidate_sizes(smallest, largest, examples=len(data.train), own=own)
         limit = default_limit(data.device) if memory_bytes is None else memory_bytes
@@ -78,7 +79,7 @@ def find_batch_size(
         train_examples=len(data.train),
         own=own,
         accumulate=config.train.accumulate,
-        notes=dataset.notes,
+        notes=there.notes,
     )
 
 
