@@ -79,7 +79,7 @@ def load_into(shelf: DataShelf, config: Config, recipe: Recipe, path: Path) -> D
     recipe  that the config is of, as it was given.
     path    of the run folder, which may not be there yet.
     """
-    from dltune.recipe.references import relocated_reference
+    from dltune.recipe.files import relocated_reference
 
     source = relocated_reference(config.data.source, recipe.folder, path)
     kept = config.data.model_copy(update={"source": source})
@@ -101,7 +101,7 @@ def keep_run(
     from dltune.recipe.files import relocate
     from dltune.runs.about import About
     from dltune.runs.new_run import new_run
-    from dltune.runs.provenance import begin_session, facts_of, origin_of
+    from dltune.runs.provenance import begin_session, facts_of, has_target, origin_of
     from dltune.search.data_shelf import DataShelf
 
     shelf = DataShelf(path)
@@ -113,6 +113,7 @@ def keep_run(
         trials=trials,
         metric=config.objective.metric,
         data=facts_of(dataset),
+        has_target=has_target(recipe),
         origin=origin_of(recipe.folder, path),
         sessions=(begin_session(recipe.folder, note=note, data=dict(shelf.hashes)),),
     )

@@ -247,7 +247,7 @@ def _show(result: LrFind, document: dict[str, Any], *, as_json: bool) -> None:
 def _say_after(path: Path, recipe: Recipe, result: LrFind, document: dict[str, Any]) -> None:
     """What became of the suggestion, and the next command."""
     from dltune.lr.validation.plan import cost_in_words
-    from dltune.recipe.toml_value import shown
+    from dltune.recipe.toml import shown
 
     rate, quoted = result.rate, shlex.quote(str(path))
     applied: dict[str, Any] | None = document["applied"]

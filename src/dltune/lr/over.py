@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dltune.lr.find import Loaded, LrFind, find_lr
 from dltune.lr.find import load as load_from_folder
-from dltune.lr.finder import Watch
+from dltune.lr.sweep import Watch
 from dltune.lr.validation.plan import DEFAULT_BUDGET
 from dltune.recipe.schema import Config
 
