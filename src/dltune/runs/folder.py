@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -258,24 +257,6 @@ class RunFolder:
             seed = f"train.seed={self.best.seed}"
             text = parse_recipe(fixed, folder=self.path, overrides=[seed]).text
             replace_file(self.path / BEST_RECIPE, title + _with_format(text))
-
-
-def remove_if_killed(path: Path) -> bool:
-    """Remove the folder of a training that was killed before it had anything to keep.
-
-    It cannot be gone on with, and would only be in the way of its name. False, and nothing done, if
-    it is anything else, or still trains.
-    """
-    try:
-        run = load_run(path, histories="none")
-        if run.about.command != "train" or run.about.format == 0 or run.trials:
-            return False
-        lock = FolderLock(path)
-    except RunFolderError:
-        return False
-    shutil.rmtree(path)
-    lock.release()
-    return True
 
 
 def rebuild_csv(path: Path) -> Run:

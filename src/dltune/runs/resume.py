@@ -95,7 +95,8 @@ def check_same_kind(run: Run) -> None:
     if run.about.command != "search":
         raise RunFolderError(
             f"{run.path} is a run of dltune {run.about.command}, which a search cannot go on with",
-            hint=f"Start a search from its recipe: dltune search {run.path / 'recipe.toml'}.",
+            hint="Start one from its recipe: dltune search "
+            f"{run.path / 'recipe.toml'} --trials 32.",
         )
     if run.about.format == 0:
         raise RunFolderError(

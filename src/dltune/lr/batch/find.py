@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from dltune.data.device import DeviceData, resolve_device, to_device, wait_for
-from dltune.data.load import load_data
+from dltune.data.device import DeviceData, wait_for
 from dltune.errors import TrainingError
 from dltune.lr.batch.memory import (
     PeakMemory,
@@ -22,6 +21,7 @@ from dltune.lr.batch.memory import (
     saved_bytes,
 )
 from dltune.lr.batch.sizes import BatchRow, BatchSizes, ClimbEnd
+from dltune.lr.find import Loaded, load
 from dltune.lr.sweep import named_failures, untouched_random_states
 from dltune.recipe.schema import Config
 from dltune.training.arithmetic import threads_for
@@ -39,6 +39,7 @@ def find_batch_size(
     smallest: int = SMALLEST_BATCH,
     largest: int | None = None,
     memory_bytes: int | None = None,
+    loaded: Loaded | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> BatchSizes:
     """Time and weigh an update of a config's model at batches that double until no more fit.
@@ -49,6 +50,7 @@ def find_batch_size(
     largest       to end with; by default, and at most, the whole train split.
     memory_bytes  that an update may take; by default a quarter of what is free on the CPU, where it
                   is a count, and elsewhere as much as there is.
+    loaded        the config's data, where they are there already.
     watch         called with the batch that is tried next.
 
     Real updates, at a learning rate of 0, so that no rate can blow up what is timed. A batch whose
@@ -69,8 +71,8 @@ def find_batch_size(
     """
     keep_freed_memory()
     with untouched_random_states(), named_failures(config.model, where="at a batch that was tried"):
-        dataset = load_data(config.data, folder=folder)
-        data = to_device(dataset, resolve_device(config.train.device))
+        there = loaded or load(config, folder=folder)
+        data = there.data
         own = batch_examples(config.train, len(data.train))
         sizes = candidate_sizes(smallest, largest, examples=len(data.train), own=own)
         limit = default_limit(data.device) if memory_bytes is None else memory_bytes
@@ -89,7 +91,7 @@ def find_batch_size(
         train_examples=len(data.train),
         own=own,
         accumulate=config.train.accumulate,
-        notes=dataset.notes,
+        notes=there.notes,
     )
 
 
