@@ -66,5 +66,5 @@ def make_old_run(path: Path) -> Path:
 
 def damage(path: Path) -> Path:
     """The same run with a journal that is none any more."""
-    (path / "study.journal").write_text('{"op_code": 0\n')
+    (path / "study.journal").write_text('{"op_code": 4}\n')
     return path

@@ -118,7 +118,7 @@ def test_damaged_ones_say_why_and_hide_no_other(tmp_path: Path) -> None:
     assert (good.state, good.problem) == ("complete", "")
     assert {one.state for one in found.values()} == {"damaged"}
     says = {
-        "journal": "damaged, or not of a dltune study (JSONDecodeError",
+        "journal": f"{tmp_path / 'journal' / 'study.journal'}: damaged, or not of a dltune study",
         "no recipe": "has no recipe.toml",
         "result": "result.json: damaged",
         "time": "study.journal: damaged (ValueError: Invalid isoformat string: 'yesterday')",

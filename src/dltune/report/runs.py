@@ -117,6 +117,9 @@ def _fitting(columns: dict[str, Column], width: int) -> tuple[list[Column], list
         if name_least + _wide(columns) + note_least > width:
             del columns[title]
             left_out.append(title.replace("\n", " "))
+    if note_least and name_least + _wide(columns) + note_least > width:
+        note_least = 0
+        left_out.append("note")
     room = width - _wide(columns)
     shown_name = _cut(name, cut_middle, max(min(name.width, room - note_least), 1))
     chosen = [shown_name, *columns.values()]

@@ -88,7 +88,7 @@ def _looked_at(path: Path, now: datetime.datetime) -> Overview:
         is_running = is_being_written(path)
         return overview(load_run(path, histories="none"), is_running=is_running, now=now)
     except RunFolderError as damage:
-        problem = damage.found
+        problem = damage.found.replace(str(path.resolve()), str(path))
     except OSError as refusal:
         problem = f"{refusal.filename or path}: the system says: {refusal.strerror}"
     except (TypeError, ValueError) as mistake:  # edited by hand: one must not hide the others
