@@ -110,7 +110,7 @@ def test_damaged_ones_say_why_and_hide_no_other(tmp_path: Path) -> None:
     (make_run(tmp_path / "no recipe") / "recipe.toml").unlink()
     (make_run(tmp_path / "result") / "result.json").write_text("{")
     make_run(tmp_path / "time", sessions=[session(started="yesterday")])
-    make_run(tmp_path / "zone", sessions=[session(started="2026-01-31T10:00:00")])
+    make_run(tmp_path / "zone", sessions=[session(started="2026-01-31T10:00:00", ended=None)])
     newer = JournalFile(make_run(tmp_path / "newer") / "study.journal", "newer")
     newer.update({"format": 99})
     found = {one.path.name: one for one in overviews(tmp_path, now=NOW)}
@@ -122,7 +122,7 @@ def test_damaged_ones_say_why_and_hide_no_other(tmp_path: Path) -> None:
         "no recipe": "has no recipe.toml",
         "result": "result.json: damaged",
         "time": "study.journal: damaged (ValueError: Invalid isoformat string: 'yesterday')",
-        "zone": "study.journal: damaged (TypeError: can't subtract",
+        "zone": "study.journal: damaged (ValueError: 2026-01-31T10:00:00 has no time zone)",
         "newer": "has format 99; this dltune reads up to 1",
     }
     assert {name for name, text in says.items() if text not in found[name].problem} == set()

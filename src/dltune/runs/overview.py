@@ -71,7 +71,7 @@ def overview(run: Run, *, is_running: bool, now: datetime.datetime) -> Overview:
         done=len(run.trials),
         best=run.best,
         result=run.result(),
-        began=datetime.datetime.fromisoformat(sessions[-1].started) if sessions else None,
+        began=_time(sessions[-1].started) if sessions else None,
         seconds=_seconds(sessions, now if is_running else None),
     )
 
@@ -106,11 +106,17 @@ def _state(run: Run, is_running: bool) -> str:
 
 
 def _seconds(sessions: Sequence[Session], running_until: datetime.datetime | None) -> float | None:
-    read = datetime.datetime.fromisoformat
-    spans = [read(one.ended) - read(one.started) for one in sessions if one.ended is not None]
+    spans = [_time(one.ended) - _time(one.started) for one in sessions if one.ended is not None]
     if running_until is not None and sessions and sessions[-1].ended is None:
-        spans.append(running_until - read(sessions[-1].started))
+        spans.append(running_until - _time(sessions[-1].started))
     return sum(spans, datetime.timedelta()).total_seconds() if spans else None
+
+
+def _time(noted: str) -> datetime.datetime:
+    time = datetime.datetime.fromisoformat(noted)
+    if time.tzinfo is None:
+        raise ValueError(f"{noted} has no time zone")  # it could not be ordered among the others
+    return time
 
 
 def _changed(path: Path) -> datetime.datetime:
