@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dltune.runs.folder_lock import FolderLock
+from dltune.runs.lock import FolderLock
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_files_of_a_running_study_are_left_alone(dltune, run: Path) -> None:
     ("name", "error"),
     [
         ("foru", "error: there is no run foru, neither as a folder nor in runs"),
-        ("runs", "error: runs: has no study.journal, so it is not the run folder of a search"),
+        ("runs", "error: runs: has no study.journal, so it is not a run folder"),
     ],
 )
 def test_what_is_no_run(name: str, error: str, dltune, run: Path) -> None:

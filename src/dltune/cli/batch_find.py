@@ -244,7 +244,7 @@ def _say_after(
     applied: dict[str, Any] | None,
 ) -> None:
     """What can be done about memory, what was written, and the next command."""
-    from dltune.recipe.toml_value import shown
+    from dltune.recipe.toml import shown
     from dltune.report.batch_find import describe_accumulation
 
     quoted = shlex.quote(str(path))

@@ -244,7 +244,7 @@ def _say_after(
 ) -> None:
     """What became of the suggestion, and the next command."""
     from dltune.lr.validation.plan import cost_in_words
-    from dltune.recipe.toml_value import shown
+    from dltune.recipe.toml import shown
 
     rate, quoted = result.rate, shlex.quote(str(path))
     if rate is None:

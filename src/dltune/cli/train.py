@@ -123,7 +123,7 @@ def _new_folder(path: Path, recipe: Recipe, note: str) -> tuple[RunFolder, Datas
     from dltune.recipe.files import relocate
     from dltune.runs.about import About
     from dltune.runs.folder import RunFolder
-    from dltune.runs.provenance import begin_session, facts_of, origin_of
+    from dltune.runs.provenance import begin_session, facts_of, has_target, origin_of
     from dltune.search.data_shelf import DataShelf
 
     config, relocated = recipe.config(), relocate(recipe, path)
@@ -135,6 +135,7 @@ def _new_folder(path: Path, recipe: Recipe, note: str) -> tuple[RunFolder, Datas
         trials=1,
         metric=config.objective.metric,
         data=facts_of(dataset),
+        has_target=has_target(recipe),
         origin=origin_of(recipe.folder, path),
         sessions=(begin_session(recipe.folder, note=note, data=shelf.hashes),),
     )

@@ -12,9 +12,9 @@ from dltune.data.device import DeviceData, resolve_device, to_device
 from dltune.data.load import load_data
 from dltune.lr.curve import LrCurve
 from dltune.lr.extend import SweepRange
-from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE, Finder, Watch
+from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE, Finder
 from dltune.lr.suggest import LrSuggestion, band_around, search_range, suggest
-from dltune.lr.sweep import untouched_random_states
+from dltune.lr.sweep import Watch, untouched_random_states
 from dltune.lr.validation.plan import DEFAULT_BUDGET, ValidationPlan, describe_plan
 from dltune.lr.validation.validate import Validation
 from dltune.recipe.recipe import Recipe

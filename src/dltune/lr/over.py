@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dltune.lr.find import LrFind, find_lr, load
-from dltune.lr.finder import Watch
+from dltune.lr.sweep import Watch
 from dltune.lr.validation.plan import DEFAULT_BUDGET
 from dltune.recipe.schema import Config
 

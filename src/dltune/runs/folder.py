@@ -20,9 +20,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dltune.errors import RunFolderError
-from dltune.recipe.files import parse_recipe, recipe_text_with
-from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import reference_places
+from dltune.recipe.files import parse_recipe, reference_places
+from dltune.recipe.recipe import Recipe, recipe_text_with
+from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT, About, Session
 from dltune.runs.checkpoint import FOLDER, BestWeights, PackedCheckpoint
 from dltune.runs.csv_files import (
@@ -39,7 +39,6 @@ from dltune.runs.run import (
     BEST_RECIPE,
     CODE,
     HISTORY,
-    JOURNAL,
     RECIPE,
     RESULT,
     RESULT_TEXT,
@@ -50,7 +49,6 @@ from dltune.runs.run import (
     read_study,
     storage_of,
 )
-from dltune.recipe.whole_file import replace_file
 from dltune.training.history import TrialRecord, better
 
 # A comment, since a recipe has the keys of its schema and no others.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -95,6 +96,8 @@ def new_folder(path: Path) -> Iterator[tuple[Path, FolderLock]]:
     Raises FolderTakenError if `path` is taken, even if it only is so in the end.
     """
     check_free(path)
+    if path.parent.exists() and not path.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     unfinished, lock = _make(path)

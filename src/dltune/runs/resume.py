@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dltune.errors import RunFolderError
+from dltune.recipe.files import names_file
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import names_file
-from dltune.recipe.toml_value import shown
+from dltune.recipe.toml import shown
 from dltune.runs.about import About
 from dltune.runs.provenance import changes_of_files, versions
 from dltune.runs.run import Run

@@ -139,7 +139,7 @@ def read_study(storage: Storage, path: Path) -> tuple[About, list[TrialRecord]]:
     attributes, trials = storage.read()
     try:
         if is_old(attributes):
-            return upgraded(attributes, trials)
+            return upgraded(attributes, trials, path / RECIPE)
         if attributes["format"] > FORMAT:
             raise RunFolderError(
                 f"{path} has format {attributes['format']}; this dltune reads up to {FORMAT}",

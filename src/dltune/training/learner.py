@@ -17,12 +17,11 @@ from dltune.errors import ModelError
 from dltune.models.build import build_model
 from dltune.models.dropout import dropout_layers, seed_dropout
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.training.arithmetic import arithmetic, update_flops
 from dltune.training.batches import BatchOrder, batch_examples, updates_per_epoch
-from dltune.training.flat import FlatParameters
 from dltune.training.losses import build_loss
 from dltune.training.measure import DeadUnits, Measured, measure
-from dltune.training.optimizers import build_optimizer, set_rate
-from dltune.training.precision import arithmetic
+from dltune.training.optimizers import FlatParameters, build_optimizer, set_rate
 from dltune.training.randomness import RandomStream
 from dltune.training.regularizers import (
     add_penalty_gradients,
@@ -32,7 +31,6 @@ from dltune.training.regularizers import (
 )
 from dltune.training.schedules import lr_factor, momentum_at
 from dltune.training.seeds import derive_seed
-from dltune.training.threads import update_flops
 
 # A finished trial's train loss and error are measured on at most this many examples (or as many as
 # dev has): their standard error is then at most 0.5 / sqrt(20 000) = 0.35 points, far below what a
@@ -210,7 +208,7 @@ class Learner:
         return sum(weight.numel() for weight in self.parameters)
 
     def update_flops(self) -> int:
-        """What one batch costs, roughly: see `threads`."""
+        """What one batch costs, roughly: see `arithmetic`."""
         batch = batch_examples(self.config.train, len(self.data.train))
         return update_flops(self.parameter_count(), batch)
 

@@ -12,8 +12,7 @@ import torch
 
 from dltune.data.device import DeviceData
 from dltune.errors import ModelError, TrainingError
-from dltune.lr.batch.climb import size_between, whole_updates
-from dltune.lr.batch.find import candidate_sizes, find_batch_size
+from dltune.lr.batch.find import candidate_sizes, find_batch_size, size_between, whole_updates
 from dltune.lr.batch.sizes import BatchSizes, ClimbEnd
 from dltune.recipe.schema import Config
 from dltune.training.learner import Learner

@@ -21,7 +21,7 @@ class VmappedNetwork:
     """The forward pass of one module with the weights of all rows: see `network.Network`.
 
     module  one of the trials'; whatever is no parameter and no buffer is read from it for all rows
-            (`fingerprint` tells which trials agree in that).
+            (`kinds` tells which trials agree in that).
 
     In train mode a module may write into its inputs: they must be copies of the data. A rectifier
     that a module uses several times at one width counts once, as in `measure.DeadUnits`.

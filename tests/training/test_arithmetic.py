@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from dltune.training.threads import SHARED_FLOPS, threads_for, update_flops
+from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 
 
 @pytest.fixture
