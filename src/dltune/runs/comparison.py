@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dltune.errors import RecipeError
-from dltune.recipe.files import relocate
-from dltune.recipe.references import names_file, relocated_reference
+from dltune.recipe.files import names_file, relocate, relocated_reference
 from dltune.runs.about import Session
 from dltune.runs.resume import recipe_changes
 from dltune.runs.run import Run
