@@ -11,10 +11,10 @@ from torch import nn
 
 from dltune.data.device import DeviceData
 from dltune.recipe.schema import TrainConfig
+from dltune.training.arithmetic import threads_for, update_flops
 from dltune.training.batches import batch_examples
 from dltune.training.randomness import RandomStream, seed_all
 from dltune.training.stacked.vmapped import named_tensors
-from dltune.training.threads import threads_for, update_flops
 
 # Of a batch, since a layer may work on parts of it: no more than in a batch by default, so that a
 # try costs a dozen updates and not more.
