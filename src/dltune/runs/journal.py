@@ -132,8 +132,9 @@ class JournalFile:
                 stream.truncate(whole)
 
     def _append(self, entries: list[dict[str, Any]]) -> None:
-        with quiet_optuna():
-            _file_backend(self._path).append_logs(entries)
+        if entries:  # of none, Optuna would write an empty line
+            with quiet_optuna():
+                _file_backend(self._path).append_logs(entries)
 
 
 def _file_backend(path: Path) -> JournalFileBackend:

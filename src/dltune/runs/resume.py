@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,11 @@ def check_same_values(path: Path, stored: TrialRecord, values: Mapping[str, Any]
 def check_same_kind(run: Run) -> None:
     """Raise RunFolderError unless the run is a search whose data and code can be compared."""
     if run.about.command != "search":
+        command = f"dltune search {shlex.quote(str(run.path / 'recipe.toml'))}"
+        ranges = "" if len(run.recipe.space) else " --space optim.lr=log:1e-4:1e-1"
         raise RunFolderError(
             f"{run.path} is a run of dltune {run.about.command}, which a search cannot go on with",
-            hint="Start one from its recipe: dltune search "
-            f"{run.path / 'recipe.toml'} --trials 32.",
+            hint=f"Start one from its recipe: {command}{ranges} --trials 32",
         )
     if run.about.format == 0:
         raise RunFolderError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -210,7 +211,7 @@ def run_folders(runs_dir: Path) -> list[Path]:
     return sorted(
         each
         for each in runs_dir.iterdir()
-        if not each.name.startswith(".") and (each / JOURNAL).is_file()
+        if not each.name.startswith(".") and os.path.isfile(each / JOURNAL)  # also if unreadable
     )
 
 

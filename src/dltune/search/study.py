@@ -152,7 +152,7 @@ def _search(
             on_event=on_event,
         )
         # Without trials to train, the data are not needed.
-        notes = shelf.dataset(some.data).notes if left else ()
+        notes = (*_changes(folder.session), *(shelf.dataset(some.data).notes if left else ()))
         # What the imported libraries have made never dies; looking through it at every full
         # garbage collection is 3 % of the time of a search over small models.
         gc.freeze()
@@ -160,6 +160,14 @@ def _search(
             return loop.run(notes)
         finally:
             gc.unfreeze()
+
+
+def _changes(session: Session) -> list[str]:
+    """A line about what has changed since the session before."""
+    changes = "; ".join(session.accepted)
+    if session.trains_failed_again:
+        return [f"{changes}, and no trial is complete: the failed ones are trained again"]
+    return [f"going on though {changes}"] if changes else []
 
 
 def _start(
