@@ -15,7 +15,7 @@ from dltune.search.executors.cohort_trainer import (
     CohortTrainer,
     StackFailed,
 )
-from dltune.search.executors.protocol import EpochEnded, TrialEnded, TrialStarted
+from dltune.search.executors.protocol import Environment, EpochEnded, TrialEnded, TrialStarted
 from dltune.search.plan import Plan
 from dltune.training.history import Trial, TrialState
 from tests.search.executors.trials import Seen, own, trial
@@ -38,7 +38,8 @@ def test_a_stack_trains_together(trainer: CohortTrainer) -> None:
     seen, failures = stack(trainer, [trial(0), trial(1), trial(2, "train.epochs=1")])
     assert failures == []
     kinds = [type(one) for one in seen]
-    assert kinds == [TrialStarted] * 3 + [EpochEnded, TrialEnded, EpochEnded] + [TrialEnded] * 2
+    one_ends = [EpochEnded, Environment, TrialEnded]
+    assert kinds == [TrialStarted] * 3 + one_ends + [EpochEnded] + [TrialEnded] * 2
     assert [result.epochs for result in seen.results.values()] == [2, 2, 1]
 
 

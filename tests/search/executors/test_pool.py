@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dltune.errors import TrainingError
+from dltune.recipe.schema import flatten
 from dltune.search.cohorts import by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors import launch
@@ -25,7 +26,7 @@ from dltune.search.executors.protocol import (
 )
 from dltune.search.plan import Plan, PlanBook, StackOption
 from dltune.training.history import TrialState
-from tests.search.executors.trials import EXAMPLES, numbers, own, train, trial
+from tests.search.executors.trials import numbers, own, train, trial
 
 Build = Callable[..., WorkerPool]
 
@@ -85,7 +86,7 @@ def test_a_trial_that_ends_its_worker_twice_fails(
     seen = train(build(), [deadly, trial(1), trial(2)])
     assert seen.results[0].state is TrialState.FAILED
     assert seen.results[0].reason == reason
-    assert seen.ended[0].examples == EXAMPLES
+    assert seen.results[0].config == flatten(deadly.config)
     assert seen.ended[0].checkpoint is None
     assert seen.started.count(0) == 2
     assert [seen.results[number].state for number in (1, 2)] == [TrialState.COMPLETE] * 2
@@ -138,7 +139,7 @@ def test_what_is_faster_in_one_worker_has_the_machine_for_itself(
                 running.add(one.trial.number)
                 assert one.trial.number < 4 or running == {one.trial.number}
             case TrialEnded():
-                running.remove(one.trial.number)
+                running.remove(one.record.number)
 
 
 def test_memory_that_runs_out_in_a_worker_makes_stacks_smaller(build: Build) -> None:
@@ -190,7 +191,7 @@ def test_kills_at_any_moment_leave_every_trial_done(build: Build, folder: Path) 
         alive = sorted(pid for pid in pids(folder) if is_alive(pid))
         if told % 3 == 0 and told < 30 and alive:
             os.kill(alive[told % len(alive)], signal.SIGKILL)
-    ends = [one for one in seen if hasattr(one, "result")]
+    ends = [one for one in seen if isinstance(one, TrialEnded)]
     assert sorted(one.record.number for one in ends) == [0, 1, 2, 3]
     for one in ends:
         assert one.record.state is TrialState.COMPLETE or (

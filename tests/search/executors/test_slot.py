@@ -14,7 +14,7 @@ from dltune.search.executors.worker import Ready, WorkerSetup
 
 @pytest.fixture(name="slot")
 def fixture_slot(tmp_path: Path) -> Slot:
-    slot = Slot(WorkerSetup(folder=tmp_path, threads=1), worker_context())
+    slot = Slot(WorkerSetup(folder=tmp_path, code_folders=(), threads=1), worker_context())
     slot.open()
     return slot
 
