@@ -19,7 +19,7 @@ import json, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def main():
-    from dltune.search.executors.early import start_early
+    from dltune.search.executors.build import start_early
     start_early(2)
     if sys.argv[2] == "mistake":
         sys.exit(2)
@@ -32,7 +32,8 @@ def main():
     if sys.argv[2] == "built-in":
         trials = [trial(number) for number in range(4)]
     else:
-        trials = [own(number, "slow", "train.epochs=200") for number in range(4)]
+        name = "hangs" if sys.argv[2] == "hangs" else "slow"
+        trials = [own(number, name, "train.epochs=200") for number in range(4)]
     shelf = DataShelf(folder)
     executor = build_executor(
         shelf, folder, trials=4, device="cpu", workers=2, stack=json.loads(sys.argv[3])
@@ -60,6 +61,7 @@ end = run_study(small(), path=Path(sys.argv[1], "run"), trials=6, workers=2)
 print(end.ending, end.trained, "torch" in sys.modules)
 """
 ROOT = Path(__file__).parents[3]
+PYTHON_PATH = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -74,7 +76,7 @@ def fixture_start(folder: Path) -> Start:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": PYTHON_PATH},
             start_new_session=True,  # a process group, as a terminal's Ctrl-C hits it
         )
 
@@ -122,7 +124,7 @@ class TestProcesses:
             capture_output=True,
             text=True,
             timeout=60,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": PYTHON_PATH},
         )
         assert done.stderr == ""
         assert done.stdout.split() == ["complete", "6", "False"]
@@ -166,11 +168,16 @@ class TestProcesses:
         assert process.returncode == 2
         assert nobody_is_left(process.pid)
 
-    def test_workers_do_not_outlive_a_killed_coordinator(self, start: Start) -> None:
-        process = start("slow")
+    @pytest.mark.parametrize(
+        ("trials", "told"), [("slow", "EpochEnded"), ("hangs", "TrialStarted")]
+    )
+    def test_workers_do_not_outlive_a_killed_coordinator(
+        self, start: Start, trials: str, told: str
+    ) -> None:
+        process = start(trials)
         assert process.stdout is not None
         for line in process.stdout:
-            if line.strip() == "EpochEnded":
+            if line.strip() == told:
                 break
         process.kill()
         process.wait(timeout=60)

@@ -14,8 +14,7 @@ from dltune.errors import TrainingError
 from dltune.recipe.schema import flatten
 from dltune.search.cohorts import by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors import launch
-from dltune.search.executors.cohort_trainer import CohortTrainer
+from dltune.search.executors import processes
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.executors.protocol import (
     EpochEnded,
@@ -24,6 +23,7 @@ from dltune.search.executors.protocol import (
     TrialEnded,
     TrialStarted,
 )
+from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import Plan, PlanBook, StackOption
 from dltune.training.history import TrialState
 from tests.search.executors.trials import numbers, own, train, trial
@@ -126,7 +126,7 @@ def test_what_is_faster_in_one_worker_has_the_machine_for_itself(
     # Wide enough for an update to be worth more than one thread.
     wide = [own(n, "tells_its_threads", "model.width=20000") for n in range(4, 7)]
     (group,) = group_by_shape(wide)
-    kinds = CohortTrainer(DataShelf(folder), folder).kinds([one.config for one in wide])
+    kinds = Trainer(DataShelf(folder), folder).kinds([one.config for one in wide])
     (kind,) = by_kind(group, kinds)
     pool._book.keep(kind.key, Plan(stack=1, one_worker=True))
     seen = train(pool, [*shared, *wide])
@@ -275,7 +275,7 @@ def test_epochs_are_told_at_most_ten_times_a_second_and_not_of_trials_that_are_o
 def test_where_no_server_forks_workers_they_start_afresh(
     build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "HAS_SERVER", False)
+    monkeypatch.setattr(processes, "HAS_SERVER", False)
     pool = build(workers=1)
     seen = train(pool, [own(0, "slow"), trial(1)])
     assert {result.state for result in seen.results.values()} == {TrialState.COMPLETE}
