@@ -152,18 +152,18 @@ class Jobs:
 
     def follow(self, job: Job, message: Progress | StackFailed | Answer) -> Iterator[Progress]:
         """Take in what a process tells about its job; what of it the study has to know."""
-        match job, message:
-            case Question(), Answer():
-                yield from self._learn(job, message.value)
-            case Cohort(), StackFailed():
+        match message:
+            case Answer():
+                assert isinstance(job, Question)
+                yield from self._learn(job.group, message.value)
+            case StackFailed():
+                assert isinstance(job, Cohort)
                 yield self._limit(job.key, message)
-            case _, TrialStarted():
+            case TrialStarted():
                 self._started.add(message.trial.number)
                 yield message
-            case _, TrialEnded():
+            case TrialEnded():
                 yield from self._end(message)
-            case _, Answer() | StackFailed():
-                raise AssertionError(f"{message} does not fit {job}")
             case _:
                 yield message
 
@@ -211,13 +211,13 @@ class Jobs:
             self._book.keep(group.key, Plan(stack=option))
         return self._book.known(group.key)
 
-    def _learn(self, question: Question, answer: Plan | list[str]) -> Iterator[Progress]:
+    def _learn(self, group: Group, answer: Plan | list[str]) -> Iterator[Progress]:
         if isinstance(answer, Plan):
-            self._book.keep(question.group.key, answer)
-            yield from self._add(question.group, answer)
+            self._book.keep(group.key, answer)
+            yield from self._add(group, answer)
         else:
-            for group in by_kind(question.group, answer):
-                yield from self._place(group, kinds_known=True)
+            for kind in by_kind(group, answer):
+                yield from self._place(kind, kinds_known=True)
 
     def _add(self, group: Group, plan: Plan) -> Iterator[Noted]:
         """Let the cohorts of a group wait; tells how it is trained, once in a session."""

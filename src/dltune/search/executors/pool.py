@@ -22,7 +22,7 @@ from dltune.training.history import Trial, TrialRecord
 
 # Workers in a row that may die before they get to work: somebody may have killed one or two of
 # them. With the third it is the machine.
-LONGEST_ATTEMPTS = 3
+FAILED_STARTS = 3
 
 # What a job gets beyond its trials' seconds before its worker is stopped: for loading data to a
 # GPU, building models and the last measurements, which count for no trial.
@@ -88,8 +88,8 @@ class WorkerPool:
             if worker.is_stopped:
                 self._replace(worker)
 
-    def _replace(self, worker: Worker, *, attempts: int = 0) -> None:
-        new = Worker(worker.setup, attempts=attempts)
+    def _replace(self, worker: Worker, *, failed_starts: int = 0) -> None:
+        new = Worker(worker.setup, failed_starts=failed_starts)
         self._workers[self._workers.index(worker)] = new
         new.start()
 
@@ -150,7 +150,7 @@ class WorkerPool:
             case Ready():
                 worker.is_ready = True
             case Begun():
-                worker.has_begun, worker.attempts = True, 0
+                worker.has_begun, worker.failed_starts = True, 0
             case Broken():
                 raise RuntimeError(f"a worker process has failed:\n{message.traceback}")
             case Done():
@@ -164,8 +164,8 @@ class WorkerPool:
 
         Raises TrainingError if workers cannot be started at all.
         """
-        attempts = worker.attempts + (not worker.has_begun)
-        if worker.problem is not None or attempts >= LONGEST_ATTEMPTS:
+        failed_starts = worker.failed_starts + (not worker.has_begun)
+        if worker.problem is not None or failed_starts >= FAILED_STARTS:
             why = worker.problem or "they end while they start"
             raise TrainingError(
                 f"worker processes cannot be started here: {why}",
@@ -173,7 +173,7 @@ class WorkerPool:
             )
         failure = worker.failure() if worker.has_begun else None  # else it has died in idleness
         self._stop([worker])
-        self._replace(worker, attempts=attempts)
+        self._replace(worker, failed_starts=failed_starts)
         if worker.job is not None:
             if failure is None:
                 jobs.put_back(worker.job)

@@ -143,8 +143,8 @@ class Worker:
     All that it has to tell comes through a pipe whose other end only it holds, so that the pipe's
     end is the worker's, and one that is killed takes nothing with it but itself.
 
-    setup     what it is told.
-    attempts  workers in a row that have died in its place before they got a job.
+    setup          what it is told.
+    failed_starts  workers in a row that have died in its place before they got a job.
 
     connection   can be waited on from the beginning.
     job          what it has been given; None while it is idle.
@@ -156,8 +156,8 @@ class Worker:
 
     _starting = threading.Lock()  # a start changes what belongs to the whole process
 
-    def __init__(self, setup: WorkerSetup, *, attempts: int = 0) -> None:
-        self.setup, self.attempts = setup, attempts
+    def __init__(self, setup: WorkerSetup, *, failed_starts: int = 0) -> None:
+        self.setup, self.failed_starts = setup, failed_starts
         self._context = worker_context()
         self.connection, self._workers_end = self._context.Pipe()
         self._process: BaseProcess | None = None
