@@ -27,7 +27,7 @@ from pydantic_core import PydanticUndefined
 from dltune.recipe.schema import Config
 
 DOCS = Path(__file__).parent.parent / "docs"
-COMMANDS = ("lr-find", "batch-find", "search", "train", "diagnose", "report")
+COMMANDS = ("lr-find", "batch-find", "search", "train", "diagnose", "report", "runs")
 WIDTH = 80  # columns of the help texts
 FORMULA_SECTIONS = ("optim", "schedule")  # there the meaning of a name is a formula
 

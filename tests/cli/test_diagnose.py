@@ -1,25 +1,40 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dltune.cli.main import main
+from dltune.recipe.files import parse_recipe
+from dltune.runs.about import DataFacts
+from dltune.runs.folder import RunFolder
+from dltune.training.history import TrialRecord, TrialState
+from tests.search.made_up import about as about_run
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-COLUMNS = (
-    "trial,state,reason,objective,best_epoch,epochs,train_error,dev_error,test_error,"
-    "train_dev_error,train_examples,dev_examples,test_examples,train_dev_examples,"
-    "data.split.train-dev,model.hidden,train.epochs,optim.lr"
-)
-ROWS = [
-    "0,complete,,0.2,9,10,0.12,0.2,,,1000,500,,,0.0,\"[64, 64]\",10,0.001",
-    "1,complete,,0.02,5,10,0.01,0.02,0.02,,1000,500,500,,0.0,\"[64, 64]\",10,0.01",
-    "2,diverged,non-finite loss,,,1,,,,,1000,500,,,0.0,\"[64, 64]\",10,1.0",
+RECIPE = '[data]\nsource = "sklearn:digits"\n'
+CONFIG = {"data.split.train-dev": 0.0, "model.hidden": [64, 64], "train.epochs": 10}
+TRIALS = [
+    TrialRecord(
+        number=0, seed=0, state=TrialState.COMPLETE, objective=0.2, best_epoch=9, epochs=10,
+        train_error=0.12, dev_error=0.2, examples={"train": 1000, "dev": 500},
+        config=CONFIG | {"optim.lr": 0.001},
+    ),
+    TrialRecord(
+        number=1, seed=0, state=TrialState.COMPLETE, objective=0.02, best_epoch=5, epochs=10,
+        train_error=0.01, dev_error=0.02, test_error=0.02,
+        examples={"train": 1000, "dev": 500, "test": 500}, config=CONFIG | {"optim.lr": 0.01},
+    ),
+    TrialRecord(
+        number=2, seed=0, state=TrialState.DIVERGED, reason="non-finite loss", epochs=1,
+        config=CONFIG | {"optim.lr": 1.0},
+    ),
 ]  # fmt: skip
 
 WORKED_EXAMPLES = [
@@ -40,13 +55,17 @@ WORKED_EXAMPLES = [
 ]
 
 
-def run_of(folder: Path, rows: list[str] = ROWS, *, best: bool = True) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "trials.csv").write_text("\n".join([COLUMNS, *rows]) + "\n")
-    (folder / "recipe.toml").write_text('[data]\nsource = "sklearn:digits"\n')
-    if best:
-        (folder / "best.toml").write_text('[data]\nsource = "sklearn:digits"\n')
-    return folder
+def run_of(
+    path: Path, trials: Sequence[TrialRecord] = TRIALS, *, best: bool = True, **about: Any
+) -> Path:
+    """A run folder with these trials."""
+    asked = about_run(len(trials), data=DataFacts(task="classification"), **about)
+    folder = RunFolder.create(path, parse_recipe(RECIPE, folder=path), asked)
+    folder.append(trials, {})
+    folder.close()
+    if not best:
+        (path / "best.toml").unlink()
+    return path
 
 
 @pytest.fixture
@@ -277,8 +296,7 @@ def test_another_trial_of_a_run(runs: Path, capsys: Any) -> None:
 def test_the_first_edit_of_the_best_trial_is_the_next_command(
     best: bool, recipe: str, purpose: str, runs: Path, capsys: Any
 ) -> None:
-    row = ROWS[0].replace(",9,10,", ",5,10,")
-    run_of(runs / "one", [row], best=best)
+    run_of(runs / "one", [dataclasses.replace(TRIALS[0], best_epoch=5)], best=best)
     code, _, err = diagnose(capsys, "one")
     assert code == 1
     assert err == f"next: dltune train {recipe} --set 'model.hidden=[128, 128]'  ({purpose})\n"
@@ -317,10 +335,10 @@ def test_every_trial_as_json(runs: Path, capsys: Any) -> None:
 
 
 def test_all_is_fine_only_if_every_trial_is(runs: Path, capsys: Any) -> None:
-    run_of(runs / "good", [ROWS[1]])
+    run_of(runs / "good", [TRIALS[1]])
     code, _, _ = diagnose(capsys, "good", "--all")
     assert code == 0
-    run_of(runs / "bad", [ROWS[2]])
+    run_of(runs / "bad", [TRIALS[2]])
     code, _, err = diagnose(capsys, "bad", "--all")
     assert code == 1
     assert err == "next: dltune diagnose runs/bad --trial 2  (the findings of one trial)\n"
@@ -351,7 +369,8 @@ def test_nothing_heavy_is_imported(arguments: list[str], runs: Path) -> None:
     assert "dltune.report.diagnosis" in loaded
     assert tops & {"torch", "pandas", "optuna", "scipy", "numpy", "sklearn", "matplotlib"} == set()
     # Recent typer reads its own options with pydantic; the recipe's models would cost more.
-    assert [name for name in loaded if name.startswith(("dltune.recipe.", "dltune.search"))] == []
+    ours = {name for name in loaded if name.startswith(("dltune.recipe.", "dltune.search"))}
+    assert ours <= {"dltune.recipe.whole_file"}
 
 
 def test_help_says_what_it_takes(capsys: Any) -> None:

@@ -29,7 +29,7 @@ HEAVY = {
     "sklearn",
     "torch",
 }
-COMMANDS = ["lr-find", "batch-find", "train", "search", "diagnose", "report"]
+COMMANDS = ["lr-find", "batch-find", "train", "search", "diagnose", "report", "runs"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +63,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_report_imports_no_torch(study: Path) -> None:
     assert modules_loaded("report", str(study)) & {"torch", "pandas", "sklearn"} == set()
+    for names in ([], [str(study), str(study)]):
+        loaded = modules_loaded("runs", *names, "--runs-dir", str(study.parent))
+        assert loaded & {"torch", "pandas", "sklearn", "optuna"} == set()
 
 
 def test_no_arguments_show_the_help(dltune) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dltune.runs.folder_lock import FolderLock
+from dltune.runs.lock import FolderLock
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_files_of_a_running_study_are_left_alone(dltune, run: Path) -> None:
     ("name", "error"),
     [
         ("foru", "error: there is no run foru, neither as a folder nor in runs"),
-        ("runs", "error: runs: has no study.journal, so it is not the run folder of a search"),
+        ("runs", "error: runs: has no study.journal, so it is not a run folder"),
     ],
 )
 def test_what_is_no_run(name: str, error: str, dltune, run: Path) -> None:
@@ -102,3 +102,77 @@ def test_colour_on_a_terminal_unless_refused(no_color: str, run: Path) -> None:
     assert process.wait(timeout=60) == 0
     assert b"best: trial" in shown
     assert (b"\x1b[" in shown) is (not no_color)
+
+
+WINE = 'data.source = "sklearn:wine"\nmodel.hidden = [8]\ntrain = { epochs = 4, device = "cpu" }\n'
+FAST = ("--seeds", "1", "--steps", "40", "--no-validate")
+
+
+@pytest.fixture
+def wine(folder: Path) -> Path:
+    (folder / "wine.toml").write_text(WINE)
+    return folder
+
+
+class TestOfAFinder:
+    """Nothing is computed and nothing rewritten: what was printed is printed again."""
+
+    def test_lr_find(self, dltune, wine: Path) -> None:
+        found = dltune("lr-find", "wine.toml", *FAST, "--name", "first")
+        before = sorted(os.stat(file).st_mtime_ns for file in (wine / "runs" / "first").iterdir())
+        done = dltune("report", "first")
+        assert (done.code, done.out) == (0, found.out)
+        document = json.loads(dltune("report", "first", "--json").out)
+        assert document["csv"] == "runs/first/lr_find.csv"
+        assert done.err == (
+            "next: dltune train runs/first/recipe.toml --set "
+            f"optim.lr={document['suggestion']}  (train with it)\n"
+        )
+        after = sorted(os.stat(file).st_mtime_ns for file in (wine / "runs" / "first").iterdir())
+        assert before == after
+        words = done.err.split("  (")[0].removeprefix("next: dltune ").split()
+        assert dltune(*words).code == 0
+
+    def test_json_is_what_was_printed(self, dltune, wine: Path) -> None:
+        found = dltune("lr-find", "wine.toml", *FAST, "--name", "first", "--json")
+        assert dltune("report", "first", "--json").out == found.out
+
+    def test_a_refusal(self, dltune, wine: Path) -> None:
+        found = dltune("lr-find", "wine.toml", *FAST, "--max-lr", "1e-4", "--name", "none")
+        done = dltune("report", "none")
+        assert (found.code, done.code, done.out) == (1, 1, found.out)
+        assert done.err == found.err.splitlines()[-1].replace("wine", "runs/none/recipe") + "\n"
+
+    def test_with_other_ranges(self, dltune, wine: Path) -> None:
+        words = ("--space", "model.dropout=uniform:0:0.5", "--space", "optim.lr=log:1e-4:1")
+        dltune("lr-find", "wine.toml", *FAST, *words, "--name", "first")
+        rate = json.loads(dltune("report", "first", "--json").out)["suggestion"]
+        assert dltune("report", "first").err == (
+            f"next: dltune search runs/first/recipe.toml --set optim.lr={rate} --trials 32  "
+            "(search the ranges with it)\n"
+        )
+
+    def test_with_several_optimizers_no_rate_is_set(self, dltune, wine: Path) -> None:
+        words = ("--space", "optim.name=choice:sgd:adam")
+        dltune("lr-find", "wine.toml", *FAST, *words, "--name", "first")
+        assert dltune("report", "first").err == (
+            "next: dltune search runs/first/recipe.toml --trials 32  (search the ranges with it)\n"
+        )
+
+    def test_batch_find(self, dltune, wine: Path) -> None:
+        sizes = ("--min-batch", "64", "--max-batch", "64", "--no-sweep")
+        found = dltune("batch-find", "wine.toml", *sizes, "--lr", "0.01", "--name", "sizes")
+        done = dltune("report", "sizes")
+        assert (done.code, done.out) == (found.code, found.out) == (0, found.out)
+        assert done.err == (
+            "next: dltune train runs/sizes/recipe.toml --set train.batch_size=64 "
+            "--set optim.lr=0.01  (train with it)\n"
+        )
+
+    def test_no_batch_fits(self, dltune, wine: Path) -> None:
+        found = dltune("batch-find", "wine.toml", "--memory", "1e-9", "--name", "none")
+        done = dltune("report", "none")
+        assert (done.code, done.out) == (found.code, found.out) == (1, found.out)
+        assert done.err == (
+            "next: dltune batch-find runs/none/recipe.toml --min-batch 1  (smaller batches)\n"
+        )

@@ -193,7 +193,7 @@ def test_the_options_of_evolution_reach_it(dltune, folder: Path) -> None:
         "search", "tiny.toml", "--strategy", "evolution", "--trials", "4", "--name", "evo",
         "--population", "2", "--parents", "2", "--mutation", "0.5", "--step", "0.2",
     )  # fmt: skip
-    meta = load_run(folder / "runs" / "evo").meta
+    meta = load_run(folder / "runs" / "evo").about
     assert meta.strategy == "evolution"
     assert meta.options == {"population": 2, "parents": 2, "mutation": 0.5, "step": 0.2}
 

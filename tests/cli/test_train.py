@@ -32,7 +32,7 @@ def test_one_trial_in_a_run_folder(dltune, folder: Path) -> None:
         f"  dev loss {last.dev_loss:.4f} error {last.dev_error:.4f}"
     ) in lines
     assert lines[-1].startswith("next: dltune diagnose runs/tiny-1")
-    checkpoint = read_checkpoint(folder / "runs" / "tiny-1" / "checkpoints" / "best.pt")
+    checkpoint = read_checkpoint(folder / "runs" / "tiny-1")
     assert checkpoint.epoch == result.best_epoch
     assert checkpoint.config == load_recipe(folder / "runs" / "tiny-1" / "best.toml").config()
 
@@ -43,7 +43,7 @@ def test_seed_decides_and_json_says_it(dltune, folder: Path) -> None:
     other = json.loads(dltune(*arguments, "--seed", "4").out)
     losses = [one["best"]["dev_loss"] for one in (*same, other)]
     assert losses[0] == losses[1] != losses[2]
-    assert (same[0]["strategy"], same[0]["seed"], same[0]["trials"]) == ("train", 3, 1)
+    assert (same[0]["command"], same[0]["seed"], same[0]["trials"]) == ("train", 3, 1)
 
 
 def test_the_best_of_a_search_can_be_trained(dltune, study: Path, folder: Path) -> None:
@@ -137,7 +137,7 @@ def test_ctrl_c_stops_after_the_epoch_and_keeps_what_was_trained(dltune, folder:
     assert row["state"] == "complete"
     assert row["reason"] == f"stopped by Ctrl-C after epoch {row['epochs']} of 1000000"
     assert f"{row['reason']}; runs/long keeps the best epoch so far" in err
-    assert (folder / "runs" / "long" / "checkpoints" / "best.pt").exists()
+    assert (folder / "runs" / "long" / "checkpoints" / "best.safetensors").exists()
     assert dltune("diagnose", "runs/long").code in (0, 1)
 
 

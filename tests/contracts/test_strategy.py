@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dltune.runs.records import StoredTrial, StudyMeta
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.space import Space
-from dltune.runs.journal import Journal, read_journal
+from dltune.runs.about import About
+from dltune.runs.journal import JournalFile
 from dltune.search.strategies.base import Proposal, Strategy
 from dltune.search.strategies.registry import STRATEGIES, build_strategy
-from dltune.search.study_loop import observations
 from dltune.training.history import TrialRecord, TrialState
 
 WITH_CHANCE = ["evolution", "random"]
@@ -86,7 +85,7 @@ def search(
         if not asked:
             break
         told = [result_of(space, proposal) for proposal in asked]
-        strategy.tell(observations(told))
+        strategy.tell(told)
         proposals += asked
         results += told
     return proposals, results
@@ -140,26 +139,14 @@ def test_replay_from_the_store_equals_live_wherever_it_is_cut(
 ) -> None:
     strategy = build_strategy(name, space, seed=3)
     live, results = search(strategy, space)
-    journal = Journal(tmp_path / "study.journal", "replay")
-    meta = StudyMeta(
-        strategy=name,
-        options=strategy.options,
-        seed=3,
-        trials=TRIALS,
-        metric="dev_error",
-        examples={},
-        version="0",
-    )
-    journal.write_study(meta)
-    journal.append(
-        [StoredTrial(result=result, config={}, examples={}) for result in results], space
-    )
-    stored_meta, stored = read_journal(tmp_path / "study.journal")
-    seen = observations([trial.result for trial in stored])
+    journal = JournalFile(tmp_path / "study.journal", "replay")
+    about = About(command="search", strategy=name, options=strategy.options, seed=3, trials=TRIALS)
+    journal.create(about.to_attributes())
+    journal.append(results, space)
+    attributes, seen = journal.read()
+    stored = About.from_attributes(attributes)
     for cut in range(len(live) + 1):
-        resumed = build_strategy(
-            stored_meta.strategy, space, stored_meta.seed, **stored_meta.options
-        )
+        resumed = build_strategy(stored.strategy, space, stored.seed, **stored.options)
         resumed.tell(seen[:cut])
         rest, _ = search(resumed, space, trials=len(live) - cut)
         assert rest == live[cut:]
@@ -178,5 +165,8 @@ def test_results_without_an_objective_are_taken(name: str, space: Space) -> None
         asked = strategy.ask(8)
         assert all(space.contains(proposal.values) for proposal in asked)
         strategy.tell(
-            [Observation(number=one.number, values=one.values, objective=None) for one in asked]
+            [
+                TrialRecord(number=one.number, seed=0, state=TrialState.FAILED, values=one.values)
+                for one in asked
+            ]
         )

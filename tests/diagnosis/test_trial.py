@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from dltune.diagnosis.finding import Diagnosis
-from dltune.diagnosis.readers.run_folder import Run, TrialRow
-from dltune.diagnosis.trial import diagnose_trial
-from dltune.errors import DiagnosisError
+from dltune.diagnosis.trial import diagnose_trial, trials_to_diagnose
+from dltune.errors import DiagnosisError, RunFolderError
+from dltune.runs.about import About, DataFacts
+from dltune.runs.run import Run
+from dltune.training.history import TrialRecord, TrialState
 
 CONFIG = {
     "data.split.dev": 0.2,
@@ -23,36 +25,41 @@ CONFIG = {
     "schedule.warmup": 0.0,
     "train.epochs": 20,
     "train.batch_size": 64,
+    "objective.target_error": 0.0,
 }
-ROW = TrialRow(
+TRIAL = TrialRecord(
     number=3,
-    state="complete",
-    reason="no reason given",
+    seed=0,
+    state=TrialState.COMPLETE,
     objective=0.2,
     best_epoch=12,
     epochs=20,
     train_error=0.12,
     dev_error=0.20,
-    test_error=None,
-    train_dev_error=None,
-    train_examples=10_000,
-    dev_examples=1_000,
-    test_examples=None,
-    train_dev_examples=None,
+    examples={"train": 10_000, "curve": 1_000, "dev": 1_000},
     config=CONFIG,
 )
 
 
-def diagnosis_of(target: float | None = None, /, **changes: Any) -> Diagnosis:
-    of_run = {key: changes.pop(key) for key in ("target_error", "task", "task_inferred")
-              if key in changes}  # fmt: skip
-    row = dataclasses.replace(ROW, **changes)
-    run = Run(
-        folder=Path("runs/a"),
-        trials=(row, row),
-        **{"target_error": 0.0, "task": "classification", "task_inferred": ""} | of_run,
+def diagnosis_of(
+    target: float | None = None,
+    /,
+    *,
+    task: str = "classification",
+    task_inferred: str = "",
+    state: str = "complete",
+    examples: dict[str, int] | None = None,
+    **changes: Any,
+) -> Diagnosis:
+    counted = {**TRIAL.examples, **(examples or {})}
+    trial = dataclasses.replace(TRIAL, state=TrialState(state), examples=counted, **changes)
+    about = About(
+        command="search",
+        data=DataFacts(task=task, task_inferred=task_inferred),
+        has_target=trial.config["objective.target_error"] is not None,
     )
-    return diagnose_trial(row, run, target=target)
+    run = Run(path=Path("runs/a"), about=about, trials=(trial, trial))
+    return diagnose_trial(trial, run, target=target)
 
 
 def test_a_complete_trial_gets_its_verdict_and_its_edits() -> None:
@@ -77,7 +84,7 @@ def test_a_complete_trial_gets_its_verdict_and_its_edits() -> None:
 def test_the_target_is_the_one_typed_then_the_recipes(
     typed: float | None, of_recipe: float | None, target: float, assumed: bool
 ) -> None:
-    diagnosis = diagnosis_of(typed, target_error=of_recipe)
+    diagnosis = diagnosis_of(typed, config=CONFIG | {"objective.target_error": of_recipe})
     assert diagnosis.errors is not None
     assert (diagnosis.errors.target, diagnosis.errors.target_assumed) == (target, assumed)
     said = "A target error of 0 was assumed; objective.target_error in the recipe sets it."
@@ -166,8 +173,7 @@ def test_a_dev_set_that_is_too_small_gets_a_larger_share(
         0.02,
         train_error=0.02,
         dev_error=0.06,
-        train_examples=1_000,
-        dev_examples=dev_examples,
+        examples={"train": 1_000, "dev": dev_examples},
         config=CONFIG | {"data.split.dev": share},
     )
     (finding,) = diagnosis.findings
@@ -177,7 +183,7 @@ def test_a_dev_set_that_is_too_small_gets_a_larger_share(
 
 
 def test_a_dev_set_that_was_overfitted_gets_a_larger_share() -> None:
-    diagnosis = diagnosis_of(test_error=0.3, test_examples=1_000)
+    diagnosis = diagnosis_of(test_error=0.3, examples={"test": 1_000})
     overfit = next(finding for finding in diagnosis.findings if finding.id == "DEV001")
     assert [(edit.key, edit.after) for edit in overfit.edits] == [("data.split.dev", 0.3)]
 
@@ -185,3 +191,61 @@ def test_a_dev_set_that_was_overfitted_gets_a_larger_share() -> None:
 def test_a_target_out_of_range_is_refused() -> None:
     with pytest.raises(DiagnosisError, match=r"target error is 5: an error is a share"):
         diagnosis_of(5.0)
+
+
+class TestWhichTrials:
+    """Of a run with gaps in its numbers, as while it is being trained."""
+
+    @staticmethod
+    def run_of(*trials: TrialRecord, command: str = "search", wanted: int = 10) -> Run:
+        return Run(path=Path("runs/a"), about=About(command=command, trials=wanted), trials=trials)
+
+    @staticmethod
+    def trial(number: int, objective: float | None, state: str = "complete") -> TrialRecord:
+        return TrialRecord(number=number, seed=0, state=TrialState(state), objective=objective)
+
+    def test_the_best_is_the_smallest_objective_of_the_complete(self) -> None:
+        run = self.run_of(
+            self.trial(0, 0.3),
+            self.trial(1, 0.2),
+            self.trial(2, 0.1, "diverged"),
+            self.trial(3, 0.2),
+            self.trial(4, float("nan")),
+        )
+        assert trials_to_diagnose(run, None) == [run.trials[1]]
+        assert trials_to_diagnose(run, 3) == [run.trials[3]]
+        assert trials_to_diagnose(run, None, every=True) == run.trials
+
+    def test_no_such_trial(self) -> None:
+        run = self.run_of(self.trial(2, 0.3), self.trial(4, 0.2), self.trial(7, 0.4))
+        with pytest.raises(RunFolderError) as refusal:
+            trials_to_diagnose(run, 3)
+        assert str(refusal.value) == (
+            "runs/a has no trial 3: its 3 trials are numbered 2 to 7\nType --trial 2, or --all."
+        )
+
+    def test_no_complete_trial(self) -> None:
+        run = self.run_of(
+            self.trial(2, None, "diverged"),
+            self.trial(3, None, "failed"),
+            self.trial(5, None, "diverged"),
+        )
+        with pytest.raises(RunFolderError) as refusal:
+            trials_to_diagnose(run, None)
+        assert str(refusal.value) == (
+            "runs/a has no complete trial: 2 diverged, 1 failed\n"
+            "Type --trial 2 for what became of it, or --all."
+        )
+
+    def test_no_trials_at_all(self) -> None:
+        with pytest.raises(RunFolderError) as refusal:
+            trials_to_diagnose(self.run_of(), None)
+        assert str(refusal.value) == (
+            "runs/a, a run of search, has no trials\nWait until the first trial has ended."
+        )
+        with pytest.raises(RunFolderError) as refusal:
+            trials_to_diagnose(self.run_of(command="lr-find", wanted=0), None)
+        assert str(refusal.value) == (
+            "runs/a, a run of lr-find, has no trials\n"
+            "Type dltune report runs/a for what it has found."
+        )

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dltune.cli.main import app, main
-from tests.docs.consoles import parse, replay, shown_in
+from tests.docs.consoles import Shown, parse, replay, shown_in
 from tests.docs.pages import DOCS, ROOT, blocks_of
-from tests.docs.shapes import differs
+from tests.docs.shapes import differs, likeness
 
 # In the order of the work, since a training and a report need the run of the search before them.
 # What is appended makes an example small and leaves it what it is; the code says how it ends.
@@ -23,6 +23,7 @@ SMALL = {
     "train": (["--set", "train.epochs=1"], 0),
     "diagnose": ([], 1),
     "report": ([], 0),
+    "runs": ([], 0),
 }
 
 
@@ -89,6 +90,24 @@ def test_the_example_of_own_data_and_an_own_model(tmp_path: Path) -> None:
         code, printed = replay(command, tmp_path)
         assert code == command.code, printed
         assert differs(command.output, printed) == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands go through sh")
+def test_the_example_of_a_list_and_a_comparison(folder: Path) -> None:
+    """docs/runs.md: its trainings lead to the list and to the comparison that it shows."""
+    page = list(blocks_of((DOCS / "runs.md").read_text(encoding="utf-8")))
+    (trainings,) = (block.body for block in page if block.language == "sh")
+    for line in trainings.splitlines():
+        code, printed = replay(Shown(line=line, output="", code=0), folder)
+        assert code == 0, printed
+    for block in (block for block in page if block.mark("replay") is not None):
+        (shown,) = shown_in(block)
+        code, printed = replay(shown, folder)
+        assert code == 0
+        if shown.varies:  # the name of the month
+            assert likeness(shown.output, printed) > 0.9, printed
+        else:
+            assert differs(shown.output, printed) == ""
 
 
 def test_the_python_in_the_pages_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

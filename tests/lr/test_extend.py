@@ -13,11 +13,11 @@ import pytest
 
 from dltune.data.device import DeviceData
 from dltune.errors import SweepError
-from dltune.lr.combine import combine
 from dltune.lr.curve import LrCurve, SweepEnd
 from dltune.lr.extend import DEFAULT_RANGES, SweepRange, learned_little, sweep_where_needed
 from dltune.lr.finder import Finder
 from dltune.lr.read import LrStatus, read
+from dltune.lr.smooth import combine
 from dltune.recipe.schema import Config, OptimConfig
 from tests.lr.closed_forms import dip, noise_only, valley
 

@@ -14,9 +14,9 @@ from dltune.errors import DataError, ModelError
 from dltune.lr.curve import LrCurve
 from dltune.lr.extend import DEFAULT_RANGES
 from dltune.lr.find import LrFind, find_lr, load, middle_config
-from dltune.lr.finder import sweep_seeds
 from dltune.lr.read import LrStatus
 from dltune.lr.suggest import band_around, search_range, suggest
+from dltune.lr.sweep import sweep_seeds
 from dltune.lr.validation.plan import describe_plan
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.schema import Config

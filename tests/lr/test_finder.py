@@ -12,7 +12,8 @@ import torch
 from dltune.data.device import DeviceData, Tensors
 from dltune.errors import ModelError, SweepError
 from dltune.lr.extend import SweepRange
-from dltune.lr.finder import Finder, sweep_seeds
+from dltune.lr.finder import Finder
+from dltune.lr.sweep import sweep_seeds
 from dltune.lr.validation.plan import LADDER, ValidationPlan
 from dltune.recipe.schema import Config
 from tests.lr.configs import make_config
@@ -24,15 +25,6 @@ START = SweepRange(low=1e-4, high=1.0, steps=40, fixed_low=True, fixed_high=True
 
 def found_by(config: Config, data: DeviceData, **others: Any) -> Finder:
     return Finder(config, data, others.get("folder", HERE), others.get("watch"))
-
-
-def test_the_first_seed_is_the_recipes_and_the_others_stay() -> None:
-    assert sweep_seeds(12, 1) == [12]
-    ten = sweep_seeds(12, 10)
-    assert len(set(ten)) == 10
-    assert sweep_seeds(12, 4) == ten[:4]
-    assert not set(sweep_seeds(13, 10)) & set(ten)
-    assert all(0 <= seed < 2**63 for seed in ten)
 
 
 @pytest.mark.parametrize(

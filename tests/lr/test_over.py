@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dltune.errors import DataError
-from dltune.lr.find import find_lr
+from dltune.lr.find import Loaded, find_lr, load
 from dltune.lr.over import OverRow, find_over
 from dltune.lr.validation.plan import describe_plan
 from dltune.recipe.files import parse_recipe
@@ -36,6 +36,22 @@ def test_each_row_is_what_its_config_gives_alone() -> None:
         alone = find_lr(config, folder=HERE, seeds=1, steps=60)
         assert row.result.curves == alone.curves
         assert row.result.rate == alone.rate
+
+
+def test_the_data_may_be_given() -> None:
+    """Once for all values that share them; of what is not given the folder has the data."""
+    asked: list[int] = []
+
+    def given(config: Config) -> Loaded | None:
+        asked.append(config.data.seed)
+        return load(config, folder=HERE) if config.data.seed else None
+
+    values = ("data.seed", "1", "1", "0")
+    both = zip(over(*values, load=given), over(*values), strict=True)
+    for with_given, without in both:
+        assert with_given.result.curves == without.result.curves
+        assert with_given.result.notes == without.result.notes
+    assert asked == [1, 0]
 
 
 def test_a_penalty_lowers_the_edge_as_theory_has_it() -> None:

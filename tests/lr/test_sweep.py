@@ -16,7 +16,7 @@ from dltune.data.device import DeviceData, Tensors
 from dltune.errors import ModelError, SweepError
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.suggest import LrStatus, suggest
-from dltune.lr.sweep import sweep
+from dltune.lr.sweep import sweep, sweep_seeds
 from dltune.recipe.schema import Config
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
@@ -206,15 +206,24 @@ def test_also_after_an_exception(wine: DeviceData, tmp_path: Path) -> None:
     )
 
 
+def test_the_first_seed_is_the_recipes_and_the_others_stay() -> None:
+    assert sweep_seeds(12, 1) == [12]
+    ten = sweep_seeds(12, 10)
+    assert len(set(ten)) == 10
+    assert sweep_seeds(12, 4) == ten[:4]
+    assert not set(sweep_seeds(13, 10)) & set(ten)
+    assert all(0 <= seed < 2**63 for seed in ten)
+
+
 def test_the_range_is_checked_before_a_model_is_built(wine: DeviceData) -> None:
     with pytest.raises(SweepError, match="0 < lowest < highest must hold"):
         run(wine, make_config(), low=1.0, high=0.1)
 
 
 def test_watch_is_told_every_update(wine: DeviceData) -> None:
-    seen: list[int] = []
-    run(wine, make_config(model=SMALL), high=1e-3, steps=25, watch=seen.append)
-    assert seen == list(range(1, 26))
+    seen: list[tuple[str, float, float]] = []
+    run(wine, make_config(model=SMALL), high=1e-3, steps=25, watch=lambda *what: seen.append(what))
+    assert seen == [("sweep", update, 25) for update in range(1, 26)]
 
 
 def test_the_baseline_is_the_loss_of_the_shares_of_the_classes(wine: DeviceData) -> None:
@@ -338,14 +347,14 @@ def test_rows_end_each_in_their_time_and_harm_nobody(wine: DeviceData) -> None:
             for l2 in penalties
         ]
     )
-    seen: list[int] = []
+    seen: list[tuple[str, float, float]] = []
     plan = {"low": 1e-3, "high": 1e9, "steps": 400}
-    stacked = sweep_all(wine, trials, stacked=True, watch=seen.append, **plan)
+    stacked = sweep_all(wine, trials, stacked=True, watch=lambda *what: seen.append(what), **plan)
     alone = sweep_all(wine, trials, **plan)
     lengths = [len(curve.losses) for curve in stacked]
     assert lengths[1] < lengths[2] < lengths[0] < 400
     # No update after the last one has ended; until then, all are told of.
-    assert seen == list(range(1, lengths[0] + 1))
+    assert seen == [("sweep", update, 400) for update in range(1, lengths[0] + 1)]
     for mine, other in zip(stacked, alone, strict=True):
         assert (mine.end, mine.ended_by, mine.ended_at) == (
             other.end,
@@ -371,16 +380,16 @@ def test_a_stack_of_one_broken_row_goes_on(wine: DeviceData, stacked: bool) -> N
 
 
 def test_watch_is_told_every_update_in_each_sweep_anew(wine: DeviceData) -> None:
-    seen: list[int] = []
+    seen: list[tuple[str, float, float]] = []
     trials = make_trials(*[make_config(model=SMALL)] * 2)
-    sweep_all(wine, trials, high=1e-3, steps=20, watch=seen.append)
-    assert seen == [*range(1, 21), *range(1, 21)]
+    sweep_all(wine, trials, high=1e-3, steps=20, watch=lambda *what: seen.append(what))
+    assert seen == [("sweep", update, 20) for update in range(1, 21)] * 2
 
 
 # Nothing of the caller's changes, and nothing of a training's does.
 
 
-def interrupt(updates: int) -> None:
+def interrupt(stage: str, updates: float, steps: float) -> None:
     if updates == 3:
         raise KeyboardInterrupt
 

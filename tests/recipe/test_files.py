@@ -13,9 +13,9 @@ from dltune.recipe.files import (
     apply_edits,
     load_recipe,
     parse_recipe,
-    recipe_text_with,
     relocate,
 )
+from dltune.recipe.recipe import recipe_text_with
 
 RECIPE = """# Houses
 [data]  # the data

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dltune.recipe.edits import edit_text, to_item
-from dltune.recipe.files import parse_recipe, recipe_text_with
-from dltune.recipe.range_table import parse_range
-from dltune.recipe.recipe import Recipe
+from dltune.recipe.files import parse_recipe
+from dltune.recipe.ranges import parse_range
+from dltune.recipe.recipe import Recipe, recipe_text_with
 
 rates = st.floats(1e-6, 1.0)
 shares = st.floats(0, 0.99)

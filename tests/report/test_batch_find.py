@@ -15,11 +15,11 @@ from dltune.report.batch_find import (
     batch_find_document,
     describe_accumulation,
     describe_end,
+    describe_verdict,
     render_batch_find,
     render_table,
     write_csv,
 )
-from dltune.report.lr_scale import describe_verdict
 
 TRAIN = 1079
 # Milliseconds an update: 0.5, and 5 us an example.

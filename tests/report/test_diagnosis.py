@@ -6,12 +6,14 @@ import pytest
 
 from dltune.diagnosis.components import Errors
 from dltune.diagnosis.finding import Diagnosis
-from dltune.diagnosis.readers.run_folder import Run, TrialRow
 from dltune.diagnosis.settings import Settings
 from dltune.diagnosis.trial import diagnose_trial
 from dltune.diagnosis.verdict import diagnose
 from dltune.report.diagnosis import render_diagnosis, render_trials
 from dltune.report.terminal import render
+from dltune.runs.about import About, DataFacts
+from dltune.runs.run import Run
+from dltune.training.history import TrialRecord, TrialState
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CONFIG = {
@@ -24,6 +26,7 @@ CONFIG = {
     "regularize.clip_norm": None,
     "schedule.warmup": 0.0,
     "train.epochs": 20,
+    "objective.target_error": 0.0,
 }
 SETTINGS = Settings(config=CONFIG, epochs=20, best_epoch=20, task="classification")
 
@@ -37,18 +40,15 @@ def trial_diagnoses() -> list[Diagnosis]:
         ("interrupted", None, None, "Ctrl-C"),
     ]
     table = [
-        TrialRow(
-            number=number, state=state, reason=reason, objective=dev, best_epoch=3, epochs=4,
-            train_error=train, dev_error=dev, test_error=None, train_dev_error=None,
-            train_examples=1_000, dev_examples=300, test_examples=None, train_dev_examples=None,
-            config=CONFIG,
+        TrialRecord(
+            number=number, seed=0, state=TrialState(state), reason=reason, objective=dev,
+            best_epoch=3, epochs=4, train_error=train, dev_error=dev,
+            examples={"train": 1_000, "dev": 300}, config=CONFIG,
         )
         for number, (state, train, dev, reason) in enumerate(rows)
     ]  # fmt: skip
-    run = Run(
-        folder=Path("runs/a"), trials=tuple(table), target_error=0.0, task="classification",
-        task_inferred="",
-    )  # fmt: skip
+    about = About(command="search", data=DataFacts(task="classification"), has_target=True)
+    run = Run(path=Path("runs/a"), about=about, trials=tuple(table))
     return [diagnose_trial(row, run) for row in table]
 
 

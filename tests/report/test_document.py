@@ -5,37 +5,34 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-
-from dltune.runs.records import StoredTrial
+from typing import Any
 
 from dltune.cli.output import to_json
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.report.document import study_document
+from dltune.runs.about import About, DataFacts
+from dltune.runs.run import Run
 from dltune.training.history import TrialRecord, TrialState
 
 
-def stored(recipe: Recipe, results: list[TrialRecord]) -> list[StoredTrial]:
-    return [
-        StoredTrial(result=one, config=flatten(recipe.config(one.values)), examples={})
-        for one in results
-    ]
+def run_of(path: str, recipe: Recipe, trials: list[TrialRecord], **about: Any) -> Run:
+    stored = [dataclasses.replace(one, config=flatten(recipe.config(one.values))) for one in trials]
+    about = {"command": "search", "data": DataFacts(task="classification")} | about
+    return Run(path=Path(path), about=About(**about), trials=tuple(stored))
 
 
 def test_keys_and_numbers(recipe: Recipe, results: list[TrialRecord]) -> None:
     document = study_document(
-        Path("runs/four"),
-        stored(recipe, results),
-        strategy="random",
-        seed=7,
-        metric="dev_error",
-        limit=3,
+        run_of("runs/four", recipe, results, strategy="random", seed=7), limit=3
     )
-    assert {key: document[key] for key in ("run", "strategy", "seed", "metric", "trials")} == {
+    assert {key: document[key] for key in list(document)[:7]} == {
         "run": "runs/four",
+        "command": "search",
         "strategy": "random",
         "seed": 7,
         "metric": "dev_error",
+        "task": "classification",
         "trials": 16,
     }
     assert document["states"] == {"complete": 10, "diverged": 6}
@@ -52,18 +49,14 @@ def test_keys_and_numbers(recipe: Recipe, results: list[TrialRecord]) -> None:
 
 def test_without_a_complete_trial_best_is_null(recipe: Recipe, results: list[TrialRecord]) -> None:
     diverged = [one for one in results if one.state is TrialState.DIVERGED]
-    document = study_document(
-        Path("runs/x"), stored(recipe, diverged), strategy="grid", seed=0, metric="dev_error"
-    )
+    document = study_document(run_of("runs/x", recipe, diverged, strategy="grid"))
     assert document["best"] is None
     assert document["top"] == []
 
 
 def test_what_is_not_finite_is_null_in_json(recipe: Recipe, results: list[TrialRecord]) -> None:
     odd = [dataclasses.replace(results[7], train_loss=float("nan"), test_loss=float("inf"))]
-    document = study_document(
-        Path("runs/x"), stored(recipe, odd), strategy="random", seed=0, metric="dev_error"
-    )
+    document = study_document(run_of("runs/x", recipe, odd))
     text = json.dumps(to_json(document), allow_nan=False)
     best = json.loads(text)["best"]
     assert best["train_loss"] is best["test_loss"] is None

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dltune.runs.records import best_trials
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.space import Space
 from dltune.report.tables import failures, render_best, render_failures, render_winner
-from dltune.training.history import TrialRecord, TrialState
+from dltune.training.history import TrialRecord, TrialState, best_trials
 
 
 def test_best_trials_at_80_columns(

@@ -23,11 +23,12 @@ from dltune.errors import RunFolderError
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.space import Dimension, Space
+from dltune.runs.about import About
 from dltune.runs.distributions import OptunaSpace, distribution_of
-from dltune.runs.journal import OPTUNA_STATES, Operation, read_journal
 from dltune.runs.folder import RunFolder
-from dltune.training.history import TrialState
-from tests.search.made_up import about, append, finished, opened
+from dltune.runs.journal import OPTUNA_STATES, JournalFile, Operation
+from dltune.training.history import TrialRecord, TrialState
+from tests.search.made_up import about, append, finished
 from tests.search.recipes import CONDITIONAL, small
 
 OUTCOMES = [
@@ -47,14 +48,19 @@ def fixture_recipe(request: pytest.FixtureRequest) -> Recipe:
 @pytest.fixture(name="journal")
 def fixture_journal(tmp_path: Path, recipe: Recipe) -> Path:
     folder = RunFolder.create(tmp_path / "wines", recipe, about())
-    append(folder, *
-        [
+    append(
+        folder,
+        *[
             finished(recipe, number, objective, state, reason)
             for number, (state, objective, reason) in enumerate(OUTCOMES)
-        ]
+        ],
     )
     folder.close()
     return tmp_path / "wines" / "study.journal"
+
+
+def read_journal(journal: Path) -> tuple[dict[str, Any], list[TrialRecord]]:
+    return JournalFile(journal, "wines").read()
 
 
 def opened(journal: Path) -> optuna.Study:
@@ -103,15 +109,9 @@ def test_optuna_sees_reasons_epochs_and_times(journal: Path) -> None:
 
 
 def test_optuna_sees_what_the_study_was_started_with(journal: Path) -> None:
-    assert opened(journal).user_attrs == {
-        "strategy": "random",
-        "options": {},
-        "seed": 0,
-        "trials": 10,
-        "metric": "dev_error",
-        "examples": {"train": 106, "dev": 36, "test": 36, "train_dev": None},
-        "version": "0.1.0",
-    }
+    attributes = opened(journal).user_attrs
+    assert About.from_attributes(attributes) == about()
+    assert (attributes["format"], attributes["trials"]) == (1, 10)
 
 
 def test_trials_stand_in_the_order_in_which_they_ended(tmp_path: Path) -> None:

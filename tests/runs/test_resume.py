@@ -70,7 +70,7 @@ class TestMistakes:
             resume=True,
         )
         assert end.trained == 1
-        assert load_run(path).meta.trials == 4
+        assert load_run(path).about.trials == 4
 
     def test_a_folder_that_is_taken(self, path: Path) -> None:
         assert self.said(small(), path, trials=3) == (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from dltune.recipe.space import Space
 from dltune.search.strategies.base import Proposal, Strategy
 from dltune.search.strategies.evolution import POPULATION, Evolution, reflect
 from dltune.search.strategies.random import RandomSearch
+from dltune.training.history import TrialRecord, TrialState
 
 LOGS = """
 data.source = "sklearn:digits"
@@ -33,15 +36,21 @@ def log_sphere(proposal: Proposal) -> float:
     return sum(math.log10(proposal.values[name] / best) ** 2 for name, best in BEST.items())
 
 
-def told(proposals: list[Proposal]) -> list[Observation]:
+def observed(number: int, values: Mapping[str, Any], objective: float | None) -> TrialRecord:
+    return TrialRecord(
+        number=number, seed=0, state=TrialState.COMPLETE, values=values, objective=objective
+    )
+
+
+def told(proposals: list[Proposal]) -> list[TrialRecord]:
     return [
-        Observation(number=one.number, values=one.values, objective=log_sphere(one))
+        observed(number=one.number, values=one.values, objective=log_sphere(one))
         for one in proposals
     ]
 
 
-def search(strategy: Strategy, trials: int) -> list[Observation]:
-    seen: list[Observation] = []
+def search(strategy: Strategy, trials: int) -> list[TrialRecord]:
+    seen: list[TrialRecord] = []
     while len(seen) < trials:
         observations = told(strategy.ask(trials - len(seen)))
         strategy.tell(observations)
@@ -95,7 +104,7 @@ def test_a_mutation_moves_by_a_factor_on_a_log_range() -> None:
     strategy = Evolution(space, 0, population=200, parents=2, mutation=1.0, step=0.01)
     strategy.tell(
         [
-            Observation(
+            observed(
                 number=one.number,
                 values={"optim.lr": 1e-4},
                 objective=0.0 if one.number < 2 else 1.0,
@@ -119,7 +128,7 @@ def test_a_choice_is_drawn_anew_evenly() -> None:
     strategy = Evolution(space, 1, population=400, parents=2, mutation=1.0)
     strategy.tell(
         [
-            Observation(
+            observed(
                 number=one.number,
                 values=dict(one.values) | {"model.activation": "relu"},
                 objective=float(one.number),
@@ -145,7 +154,7 @@ def test_no_point_is_proposed_twice_and_a_small_space_ends() -> None:
         seen += [tuple(one.values.values()) for one in asked]
         strategy.tell(
             [
-                Observation(number=one.number, values=one.values, objective=one.number * 1.0)
+                observed(number=one.number, values=one.values, objective=one.number * 1.0)
                 for one in asked
             ]
         )
@@ -157,7 +166,7 @@ def test_failed_trials_do_not_breed() -> None:
     strategy = Evolution(space_of(LOGS), 0, population=4, parents=3)
     strategy.tell(
         [
-            Observation(number=n, values=one.values, objective=[None, 2.0, math.nan, 1.0][n])
+            observed(number=n, values=one.values, objective=[None, 2.0, math.nan, 1.0][n])
             for n, one in enumerate(strategy.ask(4))
         ]
     )

@@ -138,8 +138,8 @@ def assert_best_is_kept(run: Path) -> None:
     best = load_run(run).best
     assert best is not None
     assert (run / "best.toml").read_text().startswith(f"# Trial {best.number} of ")
-    assert read_checkpoint(run / "checkpoints" / "best.pt").trial == best.number
-    assert len(list((run / "checkpoints").iterdir())) == 1
+    assert read_checkpoint(run).trial == best.number
+    assert len(list((run / "checkpoints").iterdir())) == 2
 
 
 @pytest.mark.parametrize("session", [(2, 4)], indirect=True, ids=str)

@@ -9,6 +9,7 @@ import pytest
 from dltune.errors import DataError, DltuneError, RecipeError
 from dltune.recipe.files import load_recipe
 from dltune.recipe.recipe import Recipe
+from dltune.runs.run import load_run
 from tests.search.recipes import looped_study
 
 TABLE = "data.source = 'points.csv'\ndata.target = 'y'\n"
@@ -57,7 +58,8 @@ TABLE_SPACE = TABLE + "optim.lr = {log = [1e-3, 1e-1]}\ntrain.epochs = 1\ntrain.
 def test_the_first_study_finds_files_beside_the_recipe(place: Path, text: str) -> None:
     end = looped_study(recipe(text), path=Path("runs/own-1"), trials=2)
     assert [result.state for result in end.trials] == ["complete", "complete"]
-    assert end.examples == {"train": 24, "dev": 8, "test": 8, "train_dev": None}
+    sizes = load_run(end.path).about.data.examples
+    assert sizes == {"train": 24, "dev": 8, "test": 8, "train_dev": None}
     again = looped_study(None, path=Path("runs/own-1"), trials=3, resume=True)
     assert (again.trained, again.trials[2].state) == (1, "complete")
 

@@ -45,7 +45,11 @@ def test_what_was_measured_is_there_when_the_study_goes_on(tmp_path: Path) -> No
     again = PlanBook(path)
     assert again.known("a") == Plan(stack=32, microseconds={1: 437.2, 8: 90.0, 32: 52.4})
     assert again.known("b") == Plan(stack=1, reason="it is an LSTM")
-    assert json.loads(path.read_text())["a"]["microseconds"] == {"1": 437.2, "8": 90.0, "32": 52.4}
+    assert json.loads(path.read_text())["plans"]["a"]["microseconds"] == {
+        "1": 437.2,
+        "8": 90.0,
+        "32": 52.4,
+    }
 
 
 def test_a_limit_makes_stacks_smaller_and_is_kept(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dltune.recipe.files import relocate
 from dltune.runs.folder import JOURNAL, RunFolder
 from dltune.runs.run import load_run
 from dltune.training.history import TrialState
-from tests.search.made_up import about, append, finished, opened
+from tests.search.made_up import about, append, finished
 from tests.search.recipes import small
 
 

@@ -39,7 +39,7 @@ def test_shares_of_epochs_are_summed(running: Running) -> None:
 
 def test_trials_come_in_order_of_number(running: Running) -> None:
     running.see([record(3, 2, 0.5)])
-    assert [(one.number, epochs) for one, epochs in running.trials] == [(1, 0), (3, 2)]
+    assert [(one.number, one.epochs) for one in running.interrupted()] == [(1, 0), (3, 2)]
 
 
 def test_a_trial_that_starts_again_starts_anew(running: Running) -> None:
@@ -48,7 +48,7 @@ def test_a_trial_that_starts_again_starts_anew(running: Running) -> None:
     assert len(running) == 2
     assert running.share == 1 / 8
     assert running.leader == record(1, 1, 0.25)
-    assert [epochs for _, epochs in running.trials] == [1, 0]
+    assert [one.epochs for one in running.interrupted()] == [1, 0]
 
 
 def test_the_leader_is_the_best_epoch_of_a_running_trial(running: Running) -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from dltune.runs.records import best_trials
 
 from dltune.data.device import to_device
 from dltune.data.load import load_data
 from dltune.models.build import build_model
 from dltune.recipe.files import load_recipe, parse_recipe
 from dltune.runs.checkpoint import read_checkpoint
+from dltune.runs.run import load_run
 from dltune.search.events import Ending, EventKind, StudyEvent
 from dltune.search.strategies.registry import build_strategy
-from dltune.training.history import Trial, TrialState
+from dltune.training.history import Trial, TrialState, best_trials
 from dltune.training.loop import train_cohort
 from dltune.training.seeds import trial_seed
 from tests.search.recipes import CONDITIONAL, looped_study, small
@@ -44,7 +44,8 @@ def test_a_grid_trains_every_point_in_order(tmp_path: Path) -> None:
     assert {result.state for result in end.trials} == {TrialState.COMPLETE}
     assert end.best == best_trials(end.trials, 1)[0]
     assert end.best.objective == min(result.objective or 0.0 for result in end.trials)
-    assert end.examples == {"train": 106, "dev": 36, "test": 36, "train_dev": None}
+    sizes = load_run(end.path).about.data.examples
+    assert sizes == {"train": 106, "dev": 36, "test": 36, "train_dev": None}
 
 
 def test_a_trial_is_the_training_of_its_config_and_seed(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_trial_is_the_training_of_its_config_and_seed(tmp_path: Path) -> None:
 def test_the_best_weights_give_the_best_error(tmp_path: Path) -> None:
     end = looped_study(small(), path=tmp_path / "run", trials=6)
     assert end.best is not None
-    checkpoint = read_checkpoint(tmp_path / "run" / "checkpoints" / "best.pt")
+    checkpoint = read_checkpoint(tmp_path / "run")
     assert checkpoint.trial == end.best.number
     dataset = load_data(checkpoint.config.data, folder=tmp_path / "run")
     model = build_model(
@@ -92,7 +93,7 @@ def test_a_data_set_in_hand_is_used_as_it_is(tmp_path: Path) -> None:
     recipe = parse_recipe(small().text.replace("sklearn:wine", "sklearn:digits"), folder=".")
     wine = load_data(small().config(next(small().space.grid())).data, folder=Path())
     end = looped_study(recipe, path=tmp_path / "run", trials=1, dataset=wine)
-    assert end.examples["train"] == 106
+    assert load_run(end.path).about.data.examples["train"] == 106
     assert [row["train_examples"] for row in table(tmp_path / "run" / "trials.csv")] == ["106"]
 
 

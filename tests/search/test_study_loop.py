@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from dltune.runs.records import without_gap
 
 from dltune.errors import RunFolderError
 from dltune.recipe.files import relocate
@@ -17,9 +16,9 @@ from dltune.runs.folder import RunFolder
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import EpochEnded, Noted, Progress, TrialStarted
 from dltune.search.strategies.registry import build_strategy
-from dltune.search.study_loop import ASK_AT_ONCE, StudyLoop, observations
-from dltune.training.history import Trial, TrialState
-from tests.search.made_up import Scripted, ended, meta, record
+from dltune.search.study_loop import ASK_AT_ONCE, StudyLoop
+from dltune.training.history import Trial, TrialState, without_gap
+from tests.search.made_up import Scripted, about, ended, opened, record
 from tests.search.recipes import small
 
 OBJECTIVES = [0.4, 0.1, 0.3, 0.2, 0.1, 0.5, 0.25, 0.35]
@@ -60,12 +59,13 @@ def search(
     else:
         folder = RunFolder.create(path, relocate(recipe, path), about(trials))
     searcher = build_strategy(strategy, recipe.space, 0, **options)
-    searcher.tell(observations(without_gap(folder.trials)))
+    searcher.tell(without_gap(folder.trials))
     loop = StudyLoop(
         folder=folder,
         strategy=searcher,
         executor=executor,
         total=trials,
+        data_hashes={},
         on_event=[].append if events is None else events.append,
     )
     try:
@@ -98,7 +98,7 @@ def test_the_order_in_which_trials_end_changes_nothing(tmp_path: Path, strategy:
     assert other.best == first.best
     for name in ("trials.csv", "history.csv"):
         assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
-    assert read_checkpoint(tmp_path / "b" / "checkpoints" / "best.pt").trial == 1
+    assert read_checkpoint(tmp_path / "b").trial == 1
 
 
 def test_a_strategy_that_does_not_learn_is_asked_for_many_trials(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ class TestCtrlC:
             ("7", "interrupted", "2"),
         ]
         assert [row["trial"] for row in table(path / "history.csv")] == ["2", "6"]
-        assert read_checkpoint(path / "checkpoints" / "best.pt").trial == 2
+        assert read_checkpoint(path).trial == 2
 
     def test_a_resume_trains_the_rest(self, path: Path) -> None:
         executor = Scripted(as_they_come)
@@ -281,5 +281,6 @@ def test_only_the_weights_of_the_best_are_held(tmp_path: Path) -> None:
     end = search(path, Scripted(script), trials=40)
     assert end.best is not None
     assert end.best.number == 39
-    assert [file.name for file in (path / "checkpoints").iterdir()] == ["best.pt"]
-    assert read_checkpoint(path / "checkpoints" / "best.pt").trial == 39
+    kept = sorted(file.name for file in (path / "checkpoints").iterdir())
+    assert kept == ["best.json", "best.safetensors"]
+    assert read_checkpoint(path).trial == 39

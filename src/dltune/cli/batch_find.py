@@ -13,6 +13,8 @@ import typer
 
 from dltune.cli import options, output
 from dltune.cli.files import check_writable
+from dltune.cli.found import batch_is_found
+from dltune.cli.keeping import result_keeper
 from dltune.cli.middle import middle_note
 from dltune.errors import UsageError, closest
 
@@ -23,10 +25,12 @@ if TYPE_CHECKING:  # what a measurement needs takes seconds to import: inside, o
     from dltune.recipe.schema import Config
 
 BATCH, RATE = "train.batch_size", "optim.lr"
+CSV = "batch_find.csv"
 RULES = ("auto", "linear", "sqrt")
 GIGABYTE = 10**9
 # To write one value where the recipe has several would throw away what was meant.
 FIXED_FOR_APPLY = (BATCH, RATE, "optim", "optim.name", "train")
+NOTHING_WRITTEN = "nothing was written: there is no batch size with a rate that a sweep supports"
 
 
 def batch_find(
@@ -65,12 +69,20 @@ def batch_find(
     sweep: Annotated[
         bool, typer.Option("--sweep/--no-sweep", help="Check the scaled rate by sweeps.")
     ] = True,
-    csv: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the table.")] = Path(
-        "batch_find.csv"
-    ),
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="batch_find.csv; with --name in the run folder",
+            help="Where to write the table.",
+        ),
+    ] = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Write batch size and rate into the recipe.")
     ] = False,
+    name: options.ResultName = None,
+    runs_dir: options.RunsDir = Path("runs"),
+    note: options.Note = "",
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
     seed: options.Seed = None,
@@ -81,38 +93,58 @@ def batch_find(
 
     Example: dltune batch-find recipes/digits-mlp.toml
     """
-    _check_options(memory, lr, scale, csv)
+    _check_options(memory, lr, scale)
+    if csv is not None or name is None:
+        check_writable("--csv", csv or Path(CSV), example=CSV)
     given = options.read_recipe(recipe, overrides, spaces, device=device, seed=seed)
     if apply:
         _check_applicable(given)
+    keep = result_keeper(name, runs_dir, given, command="batch-find", note=note)
 
     from dltune.lr.batch.find import find_batch_size
-    from dltune.report.batch_find import write_csv
+    from dltune.report.batch_find import batch_find_document, render_batch_find
+    from dltune.report.terminal import width_of
 
     config, chosen = _middle(given, lr)
-    with output.users_code(), _progress() as watch:
-        sizes = find_batch_size(
-            config,
-            folder=given.folder,
-            smallest=min_batch,
-            largest=max_batch,
-            memory_bytes=None if memory is None else round(memory * GIGABYTE),
-            watch=lambda batch: watch(f"batch {batch}"),
-        )
-    output.say(*sizes.notes)
-    write_csv(csv, sizes.rows)
-    output.say(f"wrote {csv}")
-    scaled, check = _rate(config, sizes, scale, sweep=sweep, folder=given.folder)
-    applied = _apply(recipe, sizes, check) if apply else None
-    if apply and applied is None:
-        output.say("nothing was written: there is no batch size with a rate that a sweep supports")
-    extra = {"seed": config.train.seed, "ranges_at_middle": chosen, "csv": str(csv)}
-    _show(sizes, scaled, check, extra | {"applied": applied}, as_json=as_json)
+    with keep(config) as keeper:
+        with output.users_code(), _progress() as watch:
+            sizes = find_batch_size(
+                config,
+                folder=given.folder,
+                smallest=min_batch,
+                largest=max_batch,
+                memory_bytes=None if memory is None else round(memory * GIGABYTE),
+                loaded=keeper.load(config),
+                watch=lambda batch: watch(f"batch {batch}"),
+            )
+        table = _write_table(sizes, keeper.places(csv, CSV))
+        scaled, check = _rate(config, sizes, scale, sweep=sweep, folder=given.folder)
+        applied = _apply(recipe, sizes, check) if apply else None
+        if apply and applied is None:
+            output.say(NOTHING_WRITTEN)
+        document = batch_find_document(sizes, scaled, check) | {"seed": config.train.seed}
+        document |= {"ranges_at_middle": chosen, "csv": str(table), "applied": applied}
+        keeper.keep(config, document, render_batch_find(sizes, scaled, check))
+    if as_json:
+        output.write_json(document)
+    else:
+        output.write_result(render_batch_find(sizes, scaled, check, width=width_of(sys.stdout)))
     _say_after(recipe, given, sizes, min_batch, applied=applied)
-    return _code(check)
+    return output.FINE if batch_is_found(document) else output.FINDINGS
 
 
-def _check_options(memory: float | None, lr: float | None, scale: str, csv: Path) -> None:
+def _write_table(sizes: BatchSizes, places: list[Path]) -> Path:
+    """Write the table of the sizes; gives the place that is said, of several the first."""
+    from dltune.report.batch_find import write_csv
+
+    output.say(*sizes.notes)
+    for path in places:
+        write_csv(path, sizes.rows)
+    output.say(f"wrote {places[0]}")
+    return places[0]
+
+
+def _check_options(memory: float | None, lr: float | None, scale: str) -> None:
     """Before anything is loaded."""
     if memory is not None and not 0 < memory < float("inf"):
         raise UsageError(
@@ -126,7 +158,6 @@ def _check_options(memory: float | None, lr: float | None, scale: str, csv: Path
             f"--scale {scale}: must be {', '.join(RULES[:-1])} or {RULES[-1]}",
             hint=f"Did you mean --scale {near}?" if near else "Try --scale auto.",
         )
-    check_writable("--csv", csv, example="batch_find.csv")
 
 
 def _check_applicable(recipe: Recipe) -> None:
@@ -218,23 +249,6 @@ def _apply(recipe: Path, sizes: BatchSizes, check: LrCheck | None) -> dict[str, 
     return {"path": str(recipe), "before": before, "after": after}
 
 
-def _show(
-    sizes: BatchSizes,
-    scaled: ScaledLr | None,
-    check: LrCheck | None,
-    extra: dict[str, Any],
-    *,
-    as_json: bool,
-) -> None:
-    from dltune.report.batch_find import batch_find_document, render_batch_find
-    from dltune.report.terminal import width_of
-
-    if as_json:
-        output.write_json(batch_find_document(sizes, scaled, check) | extra)
-    else:
-        output.write_result(render_batch_find(sizes, scaled, check, width=width_of(sys.stdout)))
-
-
 def _say_after(
     path: Path,
     recipe: Recipe,
@@ -244,7 +258,7 @@ def _say_after(
     applied: dict[str, Any] | None,
 ) -> None:
     """What can be done about memory, what was written, and the next command."""
-    from dltune.recipe.toml_value import shown
+    from dltune.recipe.toml import shown
     from dltune.report.batch_find import describe_accumulation
 
     quoted = shlex.quote(str(path))
@@ -271,11 +285,3 @@ def _say_after(
         output.say_next(f"dltune search {quoted} --trials 32", "search the ranges with them")
     else:
         output.say_next(f"dltune train {quoted}", "train with them")
-
-
-def _code(check: LrCheck | None) -> int:
-    from dltune.lr.batch.scale import LrVerdict
-
-    if check is not None and check.verdict in (LrVerdict.CONFIRMED, LrVerdict.UNCHECKED):
-        return output.FINE
-    return output.FINDINGS

@@ -11,15 +11,20 @@ import typer
 
 from dltune.cli import options, output
 from dltune.cli.files import check_writable
+from dltune.cli.found import say_why_no_rate
+from dltune.cli.keeping import result_keeper
 from dltune.cli.middle import middle_note
 from dltune.cli.stage_bar import stage_bar
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # what a sweep needs takes seconds to import: inside, once it is wanted
+    from dltune.cli.keeping import ResultKeeper
     from dltune.lr.find import LrFind
     from dltune.recipe.recipe import Recipe
+    from dltune.recipe.schema import Config
 
 PATH = "optim.lr"
+CSV, PNG = "lr_find.csv", "lr_find.png"
 # `dltune.lr.extend.DEFAULT_RANGES` in words; a test compares them.
 FIRST = "2e-5; 5e-5 for sgd, momentum, nesterov, adagrad; 0.01 for adadelta; lower where needed"
 LAST = "10; 100 for sgd, momentum, nesterov, adagrad; 1e4 for adadelta; higher where needed"
@@ -79,13 +84,21 @@ def lr_find(
             help="What the validation may cost, in trainings of the recipe.",
         ),
     ] = 3.0,
-    csv: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the curves.")] = Path(
-        "lr_find.csv"
-    ),
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="lr_find.csv; with --name in the run folder",
+            help="Where to write the curves.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", show_default="none", help="Draw the curves to a PNG."),
     ] = None,
+    name: options.ResultName = None,
+    runs_dir: options.RunsDir = Path("runs"),
+    note: options.Note = "",
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
     seed: options.Seed = None,
@@ -97,9 +110,10 @@ def lr_find(
     Example: dltune lr-find recipes/digits-mlp.toml --plot lr_find.png
     """
     given = options.read_recipe(recipe, overrides, spaces, device=device, seed=seed)
-    _check_files(csv, plot)
+    _check_files(csv, plot, is_named=name is not None)
     if apply is not None:
         _check_applicable(given, apply, over)
+    keep = result_keeper(name, runs_dir, given, command="lr-find", note=note)
     plan = {"low": min_lr, "high": max_lr, "steps": steps, "seeds": seeds, "budget": budget}
     if over:
         from dltune.cli.lr_over import show_overlays
@@ -111,58 +125,73 @@ def lr_find(
             edits=edits,
             spaces=spaces or [],
             plan=plan | {"validate": bool(validate)},
+            keep=keep,
             csv=csv,
             plot=plot,
             as_json=as_json,
         )
-    result, chosen = _find(given, plan | {"validate": validate})
-    _write_files(result, csv=csv, plot=plot, title=recipe.stem)
-    applied = _apply(recipe, result, apply) if apply and result.rate else None
-    _show(result, chosen=chosen, csv=csv, plot=plot, applied=applied, as_json=as_json)
-    _say_after(recipe, given, result, applied=applied)
-    return output.FINE if result.rate is not None else output.FINDINGS
-
-
-def _find(given: Recipe, plan: dict[str, Any]) -> tuple[LrFind, dict[str, Any]]:
-    """What was found, and which ranges stood at their middle for it."""
-    from dltune.lr.find import find_lr, middle_config
+    from dltune.lr.find import middle_config
+    from dltune.report.lr_find import lr_find_document, render_lr_find
 
     config, chosen = middle_config(given)
     output.say(*middle_note(chosen))
+    with keep(config) as keeper:
+        result = _find(given, config, plan | {"validate": validate}, keeper)
+        files = _write_files(result, keeper, csv=csv, plot=plot, title=recipe.stem)
+        applied = _apply(recipe, result, apply) if apply and result.rate else None
+        document = lr_find_document(result) | {"ranges_at_middle": chosen}
+        document |= files | {"applied": applied}
+        keeper.keep(config, document, render_lr_find(result))
+    _show(result, document, as_json=as_json)
+    _say_after(recipe, given, result, document)
+    return output.FINE if result.rate is not None else output.FINDINGS
+
+
+def _find(given: Recipe, config: Config, plan: dict[str, Any], keeper: ResultKeeper) -> LrFind:
+    from dltune.lr.find import find_lr
+
     with output.users_code(), stage_bar() as watch:
-        result = find_lr(
+        return find_lr(
             config,
             folder=given.folder,
             **plan,
             own=own_rate(given),
+            loaded=keeper.load(config),
             say=output.say,
             watch=watch,
         )
-    return result, chosen
 
 
-def _write_files(result: LrFind, *, csv: Path, plot: Path | None, title: str) -> None:
+def _write_files(
+    result: LrFind, keeper: ResultKeeper, *, csv: Path | None, plot: Path | None, title: str
+) -> dict[str, str | None]:
+    """Write the curves, and draw them; where they are, for the document."""
     from dltune.report.lr_find import describe_end, sweeps_of, write_csv
     from dltune.report.lr_plot import write_png
 
     output.say(*result.notes, describe_end(result.curves))
-    write_csv(csv, result.curves, result.suggestion)
+    tables = keeper.places(csv, CSV)
+    for path in tables:
+        write_csv(path, result.curves, result.suggestion)
     if plot is not None:
         optimizer = result.suggestion.mean.optimizer
-        write_png(plot, sweeps_of(result), title=f"{title}: {optimizer}")
-    output.say(f"wrote {csv}" + (f" and {plot}" if plot is not None else ""))
+        for path in keeper.places(plot, PNG):
+            write_png(path, sweeps_of(result), title=f"{title}: {optimizer}")
+    output.say(f"wrote {tables[0]}" + (f" and {plot}" if plot is not None else ""))
+    return {"csv": str(tables[0]), "plot": None if plot is None else str(plot)}
 
 
-def _check_files(csv: Path, plot: Path | None) -> None:
+def _check_files(csv: Path | None, plot: Path | None, *, is_named: bool) -> None:
     """Before the sweep, not after it."""
     if plot is not None and plot.suffix.lower() != ".png":
         raise UsageError(
             f"--plot {plot}: the plot is a PNG, so its name must end in .png",
             hint=f"Try --plot {plot.with_suffix('.png')}.",
         )
-    check_writable("--csv", csv, example="lr_find.csv")
+    if csv is not None or not is_named:
+        check_writable("--csv", csv or Path(CSV), example=CSV)
     if plot is not None:
-        check_writable("--plot", plot, example="lr_find.png")
+        check_writable("--plot", plot, example=PNG)
 
 
 def _check_applicable(recipe: Recipe, what: str, over: list[str] | None) -> None:
@@ -193,16 +222,6 @@ def own_rate(recipe: Recipe) -> float | None:
     return float(rate) if isinstance(rate, int | float) and not isinstance(rate, bool) else None
 
 
-def _say_why_not(recipe: str, result: LrFind) -> None:
-    """The command that could show a rate, or else why there is none."""
-    advice, of_sweeps = result.suggestion.advice, result.suggestion.suggestion
-    if of_sweeps is not None:  # but no training with it, or another, learned anything
-        command = f"dltune train {recipe} --set {PATH}={of_sweeps:g}"
-        output.say_next(command, "see where the dev loss goes")
-    elif advice and not (advice == "--validate" and result.validation is not None):
-        output.say_next(f"dltune lr-find {recipe} {advice}", "what could show one")
-
-
 def _apply(recipe: Path, result: LrFind, what: str) -> dict[str, Any]:
     """Write the answer; what was there before, and what is there now."""
     from dltune.recipe.files import apply_edits, load_recipe
@@ -215,40 +234,25 @@ def _apply(recipe: Path, result: LrFind, what: str) -> dict[str, Any]:
     return {"path": str(recipe), "before": before, "after": after}
 
 
-def _show(
-    result: LrFind,
-    *,
-    chosen: dict[str, Any],
-    csv: Path,
-    plot: Path | None,
-    applied: dict[str, Any] | None,
-    as_json: bool,
-) -> None:
-    from dltune.report.lr_find import lr_find_document, render_lr_find
+def _show(result: LrFind, document: dict[str, Any], *, as_json: bool) -> None:
+    from dltune.report.lr_find import render_lr_find
     from dltune.report.terminal import width_of
 
-    if not as_json:
+    if as_json:
+        output.write_json(document)
+    else:
         output.write_result(render_lr_find(result, width=width_of(sys.stdout)))
-        return
-    document = lr_find_document(result) | {
-        "ranges_at_middle": chosen,
-        "csv": str(csv),
-        "plot": None if plot is None else str(plot),
-        "applied": applied,
-    }
-    output.write_json(document)
 
 
-def _say_after(
-    path: Path, recipe: Recipe, result: LrFind, *, applied: dict[str, Any] | None
-) -> None:
+def _say_after(path: Path, recipe: Recipe, result: LrFind, document: dict[str, Any]) -> None:
     """What became of the suggestion, and the next command."""
     from dltune.lr.validation.plan import cost_in_words
-    from dltune.recipe.toml_value import shown
+    from dltune.recipe.toml import shown
 
     rate, quoted = result.rate, shlex.quote(str(path))
+    applied: dict[str, Any] | None = document["applied"]
     if rate is None:
-        _say_why_not(quoted, result)
+        say_why_no_rate(document, quoted)
         return
     for dimension in recipe.space.dimensions:
         if dimension.path == PATH and not dimension.range.contains(rate):

@@ -14,8 +14,11 @@ from dltune.cli.stage_bar import stage_bar
 from dltune.errors import UsageError
 
 if TYPE_CHECKING:
+    from dltune.cli.keeping import KeepResult, ResultKeeper
     from dltune.lr.over import OverRow
     from dltune.recipe.schema import Config
+
+CSV, PNG = "lr_find.csv", "lr_find.png"  # as without --over
 
 
 def show_overlays(
@@ -25,7 +28,8 @@ def show_overlays(
     edits: Sequence[str],
     spaces: Sequence[str],
     plan: dict[str, Any],
-    csv: Path,
+    keep: KeepResult,
+    csv: Path | None,
     plot: Path | None,
     as_json: bool,
 ) -> int:
@@ -33,18 +37,33 @@ def show_overlays(
 
     edits  what `--set` and its like change for all values.
     plan   range, steps and seeds of the sweeps, and what is validated.
+    keep   keeps the result of all of them as one.
     """
-    if len(over) > 1 and not as_json:
-        output.say(f"{csv} holds the last comparison only: --csv names one file")
+    from dltune.report.lr_over import over_document, render_over
+
     wanted = [_configs(recipe, one, edits=edits, spaces=spaces) for one in over]
-    documents, fine = [], True
-    for key, configs, chosen in wanted:
-        output.say(*middle_note(chosen))
-        rows = _found(recipe, key, configs, plan=plan)
-        documents.append(_shown(recipe, key, rows, csv=csv, plot=plot, as_json=as_json))
-        fine = fine and all(row.result.rate is not None for row in rows)
+    _, first = wanted[0][1][0]
+    documents: list[dict[str, Any]] = []
+    texts: list[str] = []
+    fine = True
+    with keep(first) as keeper:
+        tables, plots = keeper.places(csv, CSV), keeper.places(plot, PNG) if plot else []
+        if len(over) > 1 and not as_json:
+            output.say(f"{tables[0]} holds the last comparison only: --csv names one file")
+        for key, configs, chosen in wanted:
+            output.say(*middle_note(chosen))
+            rows = _found(recipe, key, configs, plan=plan, keeper=keeper)
+            _write_files(recipe, key, rows, tables=tables, plots=plots)
+            documents.append(over_document(key, rows))
+            texts.append(render_over(key, rows))
+            document = documents[0] if len(over) == 1 else {"comparisons": documents}
+            if len(documents) == len(over):
+                keeper.keep(first, document, "\n\n".join(texts))
+            if not as_json:
+                _show(recipe, key, rows)
+            fine = fine and all(row.result.rate is not None for row in rows)
     if as_json:
-        output.write_json(documents[0] if len(documents) == 1 else {"comparisons": documents})
+        output.write_json(document)
     return output.FINE if fine else output.FINDINGS
 
 
@@ -104,6 +123,7 @@ def _found(
     configs: Sequence[tuple[str, Config]],
     *,
     plan: dict[str, Any],
+    keeper: ResultKeeper,
 ) -> list[OverRow]:
     from dltune.lr.over import find_over
 
@@ -113,6 +133,7 @@ def _found(
             configs,
             folder=recipe.parent,
             **plan,
+            load=keeper.load,
             say=output.say,
             watch=watch,
         )
@@ -121,26 +142,24 @@ def _found(
     return rows
 
 
-def _shown(
-    recipe: Path,
-    key: str,
-    rows: Sequence[OverRow],
-    *,
-    csv: Path,
-    plot: Path | None,
-    as_json: bool,
-) -> dict[str, Any]:
-    from dltune.report.lr_over import over_document, render_over, write_over_csv, write_over_png
+def _write_files(
+    recipe: Path, key: str, rows: Sequence[OverRow], *, tables: list[Path], plots: list[Path]
+) -> None:
+    from dltune.report.lr_over import write_over_csv, write_over_png
+
+    for path in tables:
+        write_over_csv(path, rows)
+    for path in plots:
+        write_over_png(path, key, rows, title=recipe.stem)
+    output.say(" and ".join([f"wrote {tables[0]}", *map(str, plots[:1])]))
+
+
+def _show(recipe: Path, key: str, rows: Sequence[OverRow]) -> None:
+    from dltune.report.lr_over import render_over
     from dltune.report.terminal import width_of
 
-    write_over_csv(csv, rows)
-    if plot is not None:
-        write_over_png(plot, key, rows, title=recipe.stem)
-    output.say(f"wrote {csv}" + (f" and {plot}" if plot is not None else ""))
-    if not as_json:
-        output.write_result(render_over(key, rows, width=width_of(sys.stdout)))
-        _say_next(recipe, key, rows)
-    return over_document(key, rows)
+    output.write_result(render_over(key, rows, width=width_of(sys.stdout)))
+    _say_next(recipe, key, rows)
 
 
 def _say_next(recipe: Path, key: str, rows: Sequence[OverRow]) -> None:

@@ -24,6 +24,7 @@ from dltune.cli.batch_find import batch_find
 from dltune.cli.diagnose import diagnose
 from dltune.cli.lr_find import lr_find
 from dltune.cli.report import report
+from dltune.cli.runs import runs
 from dltune.cli.search import search
 from dltune.cli.train import train
 from dltune.errors import DltuneError
@@ -66,6 +67,7 @@ app.command("train", short_help="Train one config and keep its weights.")(train)
 app.command("search")(search)
 app.command("diagnose", short_help="Say whether the error is bias or variance.")(diagnose)
 app.command("report")(report)
+app.command("runs", short_help="List the runs of a folder, or compare two.")(runs)
 
 
 def _print_version(wanted: bool) -> None:
@@ -104,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(list(arguments) or ["--help"], prog_name="dltune", standalone_mode=False)
     except DltuneError as mistake:
-        output.say(f"error: {mistake.found}", *([mistake.hint] if mistake.hint else []))
+        output.say(*_printable(f"error: {mistake}"))
         return output.USER_MISTAKE
     except _UsageError as mistake:
         command = mistake.ctx.command_path if mistake.ctx else "dltune"
@@ -121,6 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return output.INTERRUPTED
     return code if isinstance(code, int) else output.FINE
+
+
+def _printable(message: str) -> list[str]:
+    """The lines of a message; a name in it with escapes for the terminal is shown, not obeyed."""
+    from dltune.report.terminal import escaped
+
+    return [escaped(line) for line in message.split("\n")]
 
 
 def _refused(refusal: OSError) -> list[str]:

@@ -14,7 +14,7 @@ def middle_note(chosen: Mapping[str, Any]) -> list[str]:
     >>> middle_note({"model.hidden": [64, 64]})
     ['ranges stand at their middle: model.hidden 64,64 (--set fixes another value)']
     """
-    from dltune.recipe.toml_value import shown
+    from dltune.recipe.toml import shown
     from dltune.report.numbers import show_value
 
     if not chosen:

@@ -73,6 +73,15 @@ Name = Annotated[
         help="Name of the run folder.  [default: the recipe's, numbered]",
     ),
 ]
+ResultName = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        show_default=False,
+        help="Keep the result in a run folder of this name.  [default: no folder]",
+    ),
+]
 Note = Annotated[
     str,
     typer.Option(

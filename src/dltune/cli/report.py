@@ -15,12 +15,15 @@ def report(
 
     Example: dltune report runs/digits-mlp-1
     """
+    from dltune.cli.found import FINDERS, show_found
     from dltune.cli.show import all_complete, say_diagnose, show_run
     from dltune.runs.folder import rebuild_csv
     from dltune.runs.run import find_run, load_run
 
     path = find_run(run, runs_dir=runs_dir)
     loaded = load_run(path, histories="best")
+    if loaded.about.command in FINDERS:
+        return show_found(loaded, as_json=as_json)
     try:
         rebuild_csv(path)
         output.say(f"rewritten: {path / 'trials.csv'}, {path / 'history.csv'}")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from dltune.cli import options, output
-from dltune.errors import DltuneError, FolderTakenError, RunFolderError
+from dltune.cli.keeping import claim, keep_run
+from dltune.errors import FolderTakenError
 from dltune.report.numbers import count_of, show_error, show_value
 
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
-    from dltune.data.dataset import Dataset
     from dltune.recipe.recipe import Recipe
-    from dltune.runs.folder import RunFolder
     from dltune.search.interrupts import Interrupts
     from dltune.training.engine import Stop
     from dltune.training.history import EpochRecord
@@ -47,7 +45,7 @@ def train(
 
     stopped_by: str | None = None
     while stopped_by is None:
-        path = _free_path(runs_dir, name, recipe.stem)
+        path = claim(runs_dir, name, recipe.stem, without="the run folder is numbered then")
         try:
             with output.users_code():
                 stopped_by = _train_into(path, given, note)
@@ -65,18 +63,6 @@ def train(
     return output.FINE if all_complete(run) else output.FINDINGS
 
 
-def _free_path(runs_dir: Path, name: str | None, stem: str) -> Path:
-    from dltune.runs.folder import new_run_path, remove_if_killed
-
-    try:
-        if name is not None and remove_if_killed(runs_dir / name):
-            output.say(f"{runs_dir / name}: its training was killed and kept nothing; used again")
-        return new_run_path(runs_dir, name=name, stem=stem)
-    except RunFolderError as taken:  # its advice is about searches, which can be resumed
-        hint = "Give another --name, or none: the run folder is numbered then."
-        raise RunFolderError(taken.found, hint=hint) from None
-
-
 def _train_into(path: Path, recipe: Recipe, note: str) -> str:
     """Train the recipe's one config into a new run folder; says what stopped it before its end.
 
@@ -92,63 +78,24 @@ def _train_into(path: Path, recipe: Recipe, note: str) -> str:
 
     config = recipe.config()
     check_factory(config, recipe.folder)
-    folder, dataset = _new_folder(path, recipe, note)
-    output.say(*dataset.notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
-    trial = Trial(number=0, config=config, seed=config.train.seed)
-    try:
+    with keep_run(path, recipe, config, command="train", note=note, trials=1) as run:
+        dataset = run.dataset(config)
+        output.say(*dataset.notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
         data = to_device(dataset, resolve_device(config.train.device))
+        trial = Trial(number=0, config=config, seed=config.train.seed)
         training = train_cohort([trial], data, folder=recipe.folder)
         with Interrupts(on_first=_say_stopping) as interrupts:
             (outcome,) = _follow(training, config.train.epochs, interrupts)
         with Interrupts():  # the writing is not cut off
             record = outcome.record
-            _note_conditions(folder, str(data.device))
-            folder.append([record], {0: pack_checkpoint(record, config, outcome.weights)})
-            folder.end("interrupted" if interrupts.requested else "complete")
-    except (DltuneError, KeyboardInterrupt) as end:
-        shutil.rmtree(path)
-        if isinstance(end, KeyboardInterrupt):
-            output.say(f"stopped at once; nothing is kept in {path}")
-        raise
-    finally:
-        folder.close()
+            run.note_conditions(config)
+            run.folder.append([record], {0: pack_checkpoint(record, config, outcome.weights)})
+            run.folder.end("interrupted" if interrupts.requested else "complete")
     return record.reason if interrupts.requested else ""
 
 
 def _say_stopping() -> None:
     output.say("stopping after this epoch; Ctrl-C again stops at once and keeps nothing")
-
-
-def _new_folder(path: Path, recipe: Recipe, note: str) -> tuple[RunFolder, Dataset]:
-    from dltune.recipe.files import relocate
-    from dltune.runs.about import About
-    from dltune.runs.folder import RunFolder
-    from dltune.runs.provenance import begin_session, facts_of, origin_of
-    from dltune.search.data_shelf import DataShelf
-
-    config, relocated = recipe.config(), relocate(recipe, path)
-    shelf = DataShelf(path)
-    dataset = shelf.load(relocated.config().data, typed=config.data, folder=recipe.folder)
-    about = About(
-        command="train",
-        seed=config.train.seed,
-        trials=1,
-        metric=config.objective.metric,
-        data=facts_of(dataset),
-        origin=origin_of(recipe.folder, path),
-        sessions=(begin_session(recipe.folder, note=note, data=shelf.hashes),),
-    )
-    return RunFolder.create(path, relocated, about), dataset
-
-
-def _note_conditions(folder: RunFolder, device: str) -> None:
-    """Keep with which code, and on what, was trained."""
-    import torch
-
-    from dltune.runs.provenance import imported_files
-
-    code = folder.keep_code(imported_files(folder.code_folders))
-    folder.note(code=code, threads=torch.get_num_threads(), device=device)
 
 
 def _follow(

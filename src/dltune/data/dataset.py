@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 Task = Literal["classification", "regression"]
 
-SPLITS = ("train", "dev", "test", "train_dev")
-"""The splits of a `Dataset`; a recipe writes a hyphen for the underscore."""
+SPLITS = ("train", "dev", "test", "train-dev")
+"""The splits as a recipe spells them, in the order in which they are shown."""
+
+SPLIT_FIELDS = tuple(split.replace("-", "_") for split in SPLITS)
+"""The same as names in Python: the fields of `Dataset`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,7 @@ class Dataset:
     @property
     def examples(self) -> dict[str, int | None]:
         """The number of examples in each split; None for a split that is not there."""
-        splits = {name: getattr(self, name) for name in SPLITS}
+        splits = {name: getattr(self, name) for name in SPLIT_FIELDS}
         return {name: None if split is None else len(split) for name, split in splits.items()}
 
     @property

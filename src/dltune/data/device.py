@@ -7,7 +7,7 @@ import functools
 
 import torch
 
-from dltune.data.dataset import Dataset, Examples
+from dltune.data.dataset import SPLIT_FIELDS, Dataset, Examples
 from dltune.errors import DataError, TrainingError
 
 
@@ -70,6 +70,14 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done all that it was given; the CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def to_device(dataset: Dataset, device: torch.device) -> DeviceData:
     """Move all splits of a data set to a device; on the CPU they share memory with the arrays.
 
@@ -122,5 +130,5 @@ def in_double(data: DeviceData) -> DeviceData:
         targets = split.targets.double() if split.targets.is_floating_point() else split.targets
         return Tensors(features=split.features.double(), targets=targets)
 
-    splits = {name: doubled(getattr(data, name)) for name in ("train", "dev", "test", "train_dev")}
+    splits = {name: doubled(getattr(data, name)) for name in SPLIT_FIELDS}
     return dataclasses.replace(data, **splits)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.dataset import SPLITS
 from dltune.data.raw import RawData
 from dltune.data.targets import Targets
 from dltune.errors import DataError
@@ -17,8 +18,6 @@ Rows = NDArray[np.int64]
 
 CUT_ORDER = ("test", "dev", "train-dev")
 """The test set first, then dev: neither changes with the shares of those after it."""
-
-SHOWN_ORDER = ("train", "dev", "test", "train-dev")
 
 LARGEST_SEED = 2**32 - 1
 """The limit of NumPy's RandomState."""
@@ -60,7 +59,7 @@ def split_rows(
             _check_classes(labels[rest], counts[name], name, targets.class_names, raw.origin)
         rest, splits[name] = _cut(rest, counts[name], labels, config.seed)
     splits["train"] = rest
-    ordered = {name: splits[name] for name in SHOWN_ORDER if name in splits}
+    ordered = {name: splits[name] for name in SPLITS if name in splits}
     how = _how(cut, raw.given, stratified, config.seed)
     sizes = ", ".join(f"{name} {len(rows):,}" for name, rows in ordered.items())
     notes = [f"{raw.name}: {raw.rows:,} examples; {sizes} ({how})"]

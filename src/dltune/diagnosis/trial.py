@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from dltune.diagnosis.components import CONFIDENCE, TOLERANCE, Errors
 from dltune.diagnosis.finding import Diagnosis, Edit, Finding, Skipped, Verdict
@@ -16,6 +18,7 @@ from dltune.runs.run import Run
 from dltune.training.history import TrialRecord, TrialState
 
 UNFINISHED = (TrialState.PRUNED, TrialState.INTERRUPTED)
+ERRORS = ("train_error", "dev_error", "test_error", "train_dev_error")
 ONLY_ERRORS = "the trial has no errors to judge"
 
 
@@ -37,7 +40,7 @@ def diagnose_trial(
 
     Raises DiagnosisError for a target, a tolerance or a confidence out of its range.
     """
-    facts = run.about.data
+    facts, trial = run.about.data, _with_finite_errors(trial)
     settings = Settings(
         config=trial.config,
         epochs=trial.epochs,
@@ -49,7 +52,7 @@ def diagnose_trial(
         return _without_errors(trial, failure, tolerance, confidence)
     if trial.train_error is None or trial.dev_error is None:
         return _without_errors(trial, _no_errors(trial), tolerance, confidence)
-    known = _target_of(trial) if target is None else target
+    known = _target_of(trial, run) if target is None else target
     errors = Errors(
         train=trial.train_error,
         dev=trial.dev_error,
@@ -105,9 +108,17 @@ def trials_to_diagnose(
     return [run.best]
 
 
-def _target_of(trial: TrialRecord) -> float | None:
+def _target_of(trial: TrialRecord, run: Run) -> float | None:
     target = trial.config.get("objective.target_error")
-    return None if target is None else float(target)
+    return float(target) if run.about.has_target and target is not None else None
+
+
+def _with_finite_errors(trial: TrialRecord) -> TrialRecord:
+    """The same, without errors that are no numbers: those of a training that went wrong."""
+    errors = {name: getattr(trial, name) for name in ERRORS}
+    odd = [name for name, error in errors.items() if error is not None and not math.isfinite(error)]
+    absent: dict[str, Any] = dict.fromkeys(odd)
+    return dataclasses.replace(trial, **absent)
 
 
 def _failure(trial: TrialRecord, settings: Settings) -> Finding | None:

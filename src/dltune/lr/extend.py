@@ -6,9 +6,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-from dltune.lr.combine import combine
 from dltune.lr.curve import LrCurve, exponential_rates
 from dltune.lr.read import WIDER, LrStatus, Reading, read
+from dltune.lr.smooth import combine
 
 # Where a sweep begins and ends before it has seen anything. Optimizers that divide by the size of
 # the gradient move each weight by about the learning rate: above 10 none trains. For the others

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dltune.data.dataset import Dataset
 from dltune.data.device import DeviceData, resolve_device, to_device
 from dltune.data.load import load_data
 from dltune.lr.curve import LrCurve
 from dltune.lr.extend import SweepRange
-from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE, Finder, Watch
+from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE, Finder
 from dltune.lr.suggest import LrSuggestion, band_around, search_range, suggest
-from dltune.lr.sweep import untouched_random_states
+from dltune.lr.sweep import Watch, untouched_random_states
 from dltune.lr.validation.plan import DEFAULT_BUDGET, ValidationPlan, describe_plan
 from dltune.lr.validation.validate import Validation
 from dltune.recipe.recipe import Recipe
@@ -37,7 +38,11 @@ class Loaded:
 
 def load(config: Config, *, folder: Path) -> Loaded:
     """The data of a config, on the device of its trainings."""
-    dataset = load_data(config.data, folder=folder)
+    return on_device(load_data(config.data, folder=folder), config)
+
+
+def on_device(dataset: Dataset, config: Config) -> Loaded:
+    """A config's data set, on the device of its trainings."""
     return Loaded(
         data=to_device(dataset, resolve_device(config.train.device)), notes=tuple(dataset.notes)
     )

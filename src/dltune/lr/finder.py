@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 from dltune.data.device import DeviceData
 from dltune.lr.curve import LrCurve
 from dltune.lr.extend import SweepRange, sweep_where_needed
-from dltune.lr.sweep import named_failures, sweep
+from dltune.lr.sweep import Watch, sweep, sweep_failures, sweep_seeds
 from dltune.lr.validation.plan import ValidationPlan, is_cheap, plan_validation
 from dltune.lr.validation.validate import Validation, validate
 from dltune.recipe.schema import CnnConfig, Config, FactoryConfig
+from dltune.training.arithmetic import update_flops
 from dltune.training.batches import batch_examples
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.memory import available_bytes
 from dltune.training.probe import COPIES_OF_WEIGHTS, MEMORY_SHARE
-from dltune.training.seeds import derive_seed
 from dltune.training.stacked.stackable import why_not_stackable
-from dltune.training.threads import update_flops
 
 DEFAULT_SEEDS = 5
 # Updates a decade of the rate. The slower a sweep, the more a model has learned when it comes to
@@ -33,8 +31,6 @@ SMALL_FLOPS = 4e6  # of an update of one model: above it, a stack's products are
 # Of a validation, for the question of whether the memory will do.
 LARGEST_STACK = 21
 
-Watch = Callable[[str, float, float], None]
-
 
 class Finder:
     """A config on its data.
@@ -42,7 +38,7 @@ class Finder:
     config  every value fixed.
     data    on the device to train on.
     folder  where relative references of the recipe are looked up.
-    watch   called with what is being done, how far it is, and how far it goes.
+    watch   called in sweeps and in the validation: see `Watch`.
 
     `updates` counts those of all sweeps, once for each seed. Raises ModelError if the model does
     not fit the data, TrainingError if the loss does not fit the task.
@@ -51,7 +47,7 @@ class Finder:
     def __init__(self, config: Config, data: DeviceData, folder: Path, watch: Watch | None) -> None:
         self._config, self._data, self._folder = config, data, folder
         self._watch = watch
-        with named_failures(config):
+        with sweep_failures(config):
             learner = Learner(config, seed=config.train.seed, data=data, folder=folder)
             self._parameters = learner.parameter_count()
             self._stacked = self._can_stack(sum(weight.nbytes for weight in learner.parameters))
@@ -73,7 +69,7 @@ class Finder:
                 high=high,
                 steps=steps,
                 stacked=self._stacked and seeds > 1,
-                watch=self._watching("sweep", steps),
+                watch=self._watch,
             )
             self.updates += sum(len(curve.losses) for curve in curves)
             return curves
@@ -129,7 +125,7 @@ class Finder:
             data=self._data,
             folder=self._folder,
             stacked=self._stacked,
-            watch=self._watching("validation", plan.trainings),
+            watch=self._watch,
         )
 
     def _can_stack(self, weight_bytes: int) -> bool:
@@ -140,16 +136,3 @@ class Finder:
             return True
         seed = self._config.train.seed
         return not why_not_stackable(self._config, self._data, folder=self._folder, seed=seed)
-
-    def _watching(self, stage: str, total: float) -> Callable[[float], None] | None:
-        watch = self._watch
-        return None if watch is None else lambda done: watch(stage, done, total)
-
-
-def sweep_seeds(seed: int, count: int) -> list[int]:
-    """The seeds of the sweeps: the recipe's own, and others derived from it.
-
-    >>> sweep_seeds(0, 2)[0], len(set(sweep_seeds(0, 5)))
-    (0, 5)
-    """
-    return [seed, *(derive_seed(seed, "lr-find", number) for number in range(1, count))]

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dltune.lr.find import LrFind, find_lr, load
-from dltune.lr.finder import Watch
+from dltune.lr.find import Loaded, LrFind, find_lr
+from dltune.lr.find import load as load_from_folder
+from dltune.lr.sweep import Watch
 from dltune.lr.validation.plan import DEFAULT_BUDGET
 from dltune.recipe.schema import Config
 
@@ -31,6 +32,7 @@ def find_over(
     seeds: int,
     validate: bool | None = False,
     budget: float = DEFAULT_BUDGET,
+    load: Callable[[Config], Loaded | None] | None = None,
     say: Callable[[str], None] | None = None,
     watch: Watch | None = None,
 ) -> list[OverRow]:
@@ -38,6 +40,8 @@ def find_over(
 
     key      dotted path of the value in which the configs differ.
     configs  the values as text, and the configs that have them; at least one.
+
+    load     gives the data of a config, or None to have them loaded.
 
     The rest is as in `find_lr`. A sweep does not see the schedule: values of [schedule] are
     compared by validation, whatever `validate` says.
@@ -51,7 +55,8 @@ def find_over(
     loaded, of, rows = None, None, []
     for value, config in configs:
         if loaded is None or config.data != of:
-            loaded, of = load(config, folder=folder), config.data
+            there = None if load is None else load(config)
+            loaded, of = there or load_from_folder(config, folder=folder), config.data
         result = find_lr(
             config,
             folder=folder,

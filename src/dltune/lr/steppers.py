@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from dltune.data.device import DeviceData
+from dltune.training.arithmetic import threads_for
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.stacked.learner import StackedLearner
-from dltune.training.threads import threads_for
 
 
 class Look(NamedTuple):

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dltune.lr.blow_up import MAD_TO_SIGMA
-from dltune.lr.combine import combine
 from dltune.lr.curve import LrCurve
 from dltune.lr.read import LrStatus, Reading, read
-from dltune.lr.smooth import SmoothCurve
+from dltune.lr.smooth import SmoothCurve, combine
 
 # Stands in every JSON document and moves whenever the same curves would give other numbers.
 ALGORITHM = "2"

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from dltune.errors import DltuneError, ModelError, SweepError
 from dltune.lr.blow_up import BlowUp
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.steppers import Look, LoopedStepper, StackedStepper, Stepper
-from dltune.recipe.schema import Config, FactoryConfig
+from dltune.recipe.schema import Config, FactoryConfig, ModelConfig
 from dltune.training.history import Trial
 from dltune.training.losses import build_loss, constant_loss
 from dltune.training.memory import keep_freed_memory, ran_out_of_memory
+from dltune.training.seeds import derive_seed
 
-Watch = Callable[[int], None]
+Watch = Callable[[str, float, float], None]
+"""Called with what is being done, how far it is, and how far it goes."""
 
 
 def sweep(
@@ -47,7 +50,7 @@ def sweep(
     steps      updates, at least 20. A train split with fewer batches is gone through again, in a
                new order: see `LrCurve.epochs`.
     stacked    train all of them at once: they must be of equal shapes.
-    watch      called with the number of updates made so far, in each sweep anew.
+    watch      called after every update, in each sweep anew: ("sweep", updates so far, steps).
 
     Returns a curve for each trial. A curve ends early when a loss, gradient or parameter is not
     finite, or when the loss has blown up. The random states of Python, NumPy and torch are
@@ -59,7 +62,7 @@ def sweep(
     rates = exponential_rates(low, high, steps)
     keep_freed_memory()
     rows: list[SweptRow] = []
-    with untouched_random_states(), named_failures(trials[0].config):
+    with untouched_random_states(), sweep_failures(trials[0].config):
         groups = [trials] if stacked else [[trial] for trial in trials]
         for group in groups:
             stepper = (
@@ -75,6 +78,15 @@ def sweep(
         )
         for row, trial in zip(rows, trials, strict=True)
     ]
+
+
+def sweep_seeds(seed: int, count: int) -> list[int]:
+    """The seeds of sweeps, and of a validation: the recipe's own, and others derived from it.
+
+    >>> sweep_seeds(0, 2)[0], len(set(sweep_seeds(0, 5)))
+    (0, 5)
+    """
+    return [seed, *(derive_seed(seed, "lr-find", number) for number in range(1, count))]
 
 
 def _baseline(config: Config, data: DeviceData) -> float:
@@ -98,7 +110,7 @@ def drive(
             stepper.update(rates[updates])
             updates += 1
             if watch is not None:
-                watch(updates)
+                watch("sweep", updates, len(rates))
 
 
 class SweptRow:
@@ -190,24 +202,36 @@ def untouched_random_states() -> Iterator[None]:
             torch.mps.set_rng_state(mps)
 
 
+def sweep_failures(config: Config) -> AbstractContextManager[None]:
+    """`named_failures` of a config's sweep."""
+    too_large = SweepError(
+        f"the sweep ran out of memory with train.batch_size = {config.train.batch_size}",
+        hint="Try --set train.batch_size=16 --set train.accumulate=4: less memory, "
+        "the same number of examples an update.",
+    )
+    return named_failures(config.model, where="in the sweep", too_large=too_large)
+
+
 @contextlib.contextmanager
-def named_failures(config: Config) -> Iterator[None]:
-    """Memory that ran out and what a user's own model raises become errors that say what to do."""
+def named_failures(
+    model: ModelConfig | None, *, where: str = "", too_large: SweepError | None = None
+) -> Iterator[None]:
+    """Memory that ran out and what a user's own model raises become errors that say what to do.
+
+    model      None where it is no recipe's: what it raises comes through.
+    where      the place to name when it raises.
+    too_large  raised instead where memory ran out; None has that come through, or be the model's.
+    """
     try:
         yield
     except DltuneError:
         raise
     except Exception as error:
-        if ran_out_of_memory(error):
-            raise SweepError(
-                f"the sweep ran out of memory with train.batch_size = {config.train.batch_size}",
-                hint="Try --set train.batch_size=16 --set train.accumulate=4: less memory, "
-                "the same number of examples an update.",
-            ) from error
-        if not isinstance(config.model, FactoryConfig):
+        if too_large is not None and ran_out_of_memory(error):
+            raise too_large from error
+        if not isinstance(model, FactoryConfig):
             raise
         first_line = str(error).partition("\n")[0]
         raise ModelError(
-            f"the model of {config.model.factory!r} raised {type(error).__name__} "
-            f"in the sweep: {first_line}"
+            f"the model of {model.factory!r} raised {type(error).__name__} {where}: {first_line}"
         ) from error

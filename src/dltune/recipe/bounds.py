@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, TypeGuard
 
 from dltune.errors import RecipeError
-from dltune.recipe.toml_value import toml_value
+from dltune.recipe.toml import toml_value
 
 # A cell of the unit interval must be far wider than the spacing of doubles near 1 (1.1e-16), also
 # after a logarithm and back, or whole numbers would not return exactly.
@@ -55,7 +55,7 @@ def check_float_bounds(kind: str, low: Any, high: Any, *, positive: bool = False
     """Raise `RecipeError` unless both bounds are finite numbers, low < high (and low > 0)."""
     found = f"{kind} = {toml_value([low, high])}"
     if not is_number(low) or not is_number(high):
-        raise RecipeError(f"{found}: bounds must be finite numbers{_quotes_hint(low, high)}")
+        raise RecipeError(f"{found}: bounds must be finite numbers{quotes_hint(low, high)}")
     _check_order(found, low, high)
     if positive and low <= 0:
         raise RecipeError(f"{found}: a log range needs low > 0; bounds are values, not exponents")
@@ -70,7 +70,7 @@ def check_int_bounds(kind: str, low: Any, high: Any, *, positive: bool = False) 
     """Raise `RecipeError` unless both bounds are whole numbers, low < high (and low >= 1)."""
     found = f"{kind} = {toml_value([low, high])}"
     if not is_whole(low) or not is_whole(high):
-        raise RecipeError(f"{found}: bounds must be whole numbers{_quotes_hint(low, high)}")
+        raise RecipeError(f"{found}: bounds must be whole numbers{quotes_hint(low, high)}")
     _check_order(found, low, high)
     if positive and low <= 0:
         raise RecipeError(f"{found}: a log range needs low > 0; bounds are values, not exponents")
@@ -86,16 +86,16 @@ def _check_order(found: str, low: float, high: float) -> None:
         raise RecipeError(f"{found}: low must be less than high; did you mean {turned}?")
 
 
-def _quotes_hint(*bounds: Any) -> str:
-    return "; drop the quotes" if any(map(is_quoted_number, bounds)) else ""
+def quotes_hint(*values: Any) -> str:
+    """What to add to a message where a value is text that would be a number without its quotes.
 
-
-def is_quoted_number(value: Any) -> bool:
-    """Whether a value is text that would be a number without its quotes.
-
-    >>> is_quoted_number("1e-4"), is_quoted_number("adam"), is_quoted_number(1e-4)
-    (True, False, False)
+    >>> quotes_hint("1e-4"), quotes_hint("adam"), quotes_hint(1e-4)
+    ('; drop the quotes', '', '')
     """
+    return "; drop the quotes" if any(map(_is_quoted_number, values)) else ""
+
+
+def _is_quoted_number(value: Any) -> bool:
     try:
         float(value if isinstance(value, str) else "not a number")
     except ValueError:

@@ -1,23 +1,25 @@
-"""Recipes from files and back: loading with overrides, editing in place, writing a config."""
+"""Recipes from files and back: loading with overrides, editing in place, moving to a folder."""
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dltune.errors import RecipeError, closest
-from dltune.recipe.addresses import file_paths
 from dltune.recipe.edits import REMOVED, edit_text
-from dltune.recipe.fixing import fixing_changes
-from dltune.recipe.overrides import parse_override, parse_space_override
+from dltune.recipe.overrides import file_paths, parse_override, parse_space_override
 from dltune.recipe.recipe import Recipe, recipe_from_table
-from dltune.recipe.references import reference_places, relocated_reference
-from dltune.recipe.toml_text import parse_toml
+from dltune.recipe.toml import parse_toml
+from dltune.recipe.tree import FilePath
 from dltune.recipe.whole_file import replace_file
 
 FOLDER_OF_RECIPES = "recipes"
+# "sklearn:digits" and its like name no file; a drive letter (C:) is one letter only.
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]+:")
 
 
 def load_recipe(
@@ -51,14 +53,11 @@ def parse_recipe(
     ['train.epochs']
     """
     table = parse_toml(text)
-    for name, value in _changes(overrides, spaces):
+    changes = [*map(parse_override, overrides), *map(parse_space_override, spaces)]
+    for name, value in changes:
         text = edit_text(text, dict.fromkeys(file_paths(table, name), value))
         table = tomllib.loads(text)
     return recipe_from_table(table, text=text, folder=Path(folder))
-
-
-def _changes(overrides: Sequence[str], spaces: Sequence[str]) -> list[tuple[str, Any]]:
-    return [*map(parse_override, overrides), *map(parse_space_override, spaces)]
 
 
 def read_recipe_text(path: Path) -> str:
@@ -112,23 +111,6 @@ def apply_edits(path: str | Path, changes: Mapping[str, Any]) -> None:
     replace_file(path, text)
 
 
-def recipe_text_with(recipe: Recipe, values: Mapping[str, Any]) -> str:
-    """The recipe's text with every range replaced by its value; comments stay.
-
-    values  one value for each active dimension, by name, as for `Recipe.config`. A choice of
-            tables becomes the keys of the chosen one.
-
-    >>> recipe = parse_recipe(
-    ...     'data.source = "a.csv"\\ntrain.epochs = {int = [1, 9]}  # passes\\n', folder="."
-    ... )
-    >>> print(recipe_text_with(recipe, {"train.epochs": 5}), end="")
-    data.source = "a.csv"
-    train.epochs = 5  # passes
-    """
-    recipe.config(values)
-    return edit_text(recipe.text, fixing_changes(recipe, values))
-
-
 def relocate(recipe: Recipe, folder: str | Path) -> Recipe:
     """The same recipe, to be kept in another folder: its relative files are found from there.
 
@@ -143,3 +125,59 @@ def relocate(recipe: Recipe, folder: str | Path) -> Recipe:
     }
     text = edit_text(recipe.text, changes)
     return recipe_from_table(tomllib.loads(text), text=text, folder=folder)
+
+
+def names_file(reference: str) -> bool:
+    """Whether a source is a file, and neither a function nor a set of a package.
+
+    >>> [names_file(one) for one in ("data.csv", "load.py:load", "sklearn:digits")]
+    [True, False, False]
+    """
+    return not SCHEME.match(reference) and ".py:" not in reference
+
+
+def reference_places(table: Mapping[str, Any]) -> Iterator[tuple[FilePath, str]]:
+    """Every file that a recipe names, with its place: the data's source and the model's factory.
+
+    >>> list(reference_places({"data": {"source": {"choice": ["a.csv", "b.csv"]}}}))
+    [(('data', 'source', 'choice', 0), 'a.csv'), (('data', 'source', 'choice', 1), 'b.csv')]
+    """
+    for section, key in (("data", "source"), ("model", "factory")):
+        yield from _places(table.get(section), key, (section,))
+
+
+def _places(content: Any, key: str, file_path: FilePath) -> Iterator[tuple[FilePath, str]]:
+    if not isinstance(content, dict):
+        return
+    value = content.get(key)
+    if isinstance(value, str):
+        yield (*file_path, key), value
+    elif isinstance(value, dict):
+        for index, option in enumerate(value.get("choice", [])):
+            if isinstance(option, str):
+                yield (*file_path, key, "choice", index), option
+    for index, option in enumerate(content.get("choice", [])):
+        yield from _places(option, key, (*file_path, "choice", index))
+
+
+def relocated_reference(reference: str, old_folder: Path, new_folder: Path) -> str:
+    """A file reference that was relative to one folder, as it is from another.
+
+    Absolute paths and bundled data ("sklearn:digits") stay as they are.
+
+    >>> relocated_reference("net.py:build", Path("recipes"), Path("runs/first"))
+    '../../recipes/net.py:build'
+    >>> relocated_reference("sklearn:digits", Path("recipes"), Path("runs/first"))
+    'sklearn:digits'
+    """
+    file_name, colon, name = reference.rpartition(":")
+    if not file_name.endswith(".py"):
+        file_name, colon, name = reference, "", ""
+    if Path(file_name).is_absolute() or SCHEME.match(file_name):
+        return reference
+    absolute = os.path.abspath(old_folder / file_name)
+    try:
+        relative = Path(os.path.relpath(absolute, os.path.abspath(new_folder))).as_posix()
+    except ValueError:  # on another drive, to which no relative path leads
+        relative = Path(absolute).as_posix()
+    return f"{relative}{colon}{name}"

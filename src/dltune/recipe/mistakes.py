@@ -10,8 +10,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from dltune.errors import closest
-from dltune.recipe.bounds import is_quoted_number
-from dltune.recipe.range_table import EXAMPLES, closest_kind
+from dltune.recipe.bounds import quotes_hint
+from dltune.recipe.ranges import EXAMPLES, closest_kind
 from dltune.recipe.schema_keys import (
     known_paths,
     section_names,
@@ -80,7 +80,7 @@ def must_hold(error: ErrorDetails) -> str:
     kind, found = error["type"], found_value(error)
     context = error.get("ctx", {})
     if kind == "dltune":
-        return str(context["must_hold"]) + _quotes_hint(found)
+        return str(context["must_hold"]) + quotes_hint(found)
     if kind == "literal_error":
         words = one_of(found, re.findall(r"'([^']*)'", context["expected"]))
         return words + (_range_hint(found) if isinstance(found, dict) else "")
@@ -128,11 +128,7 @@ def _type_hint(kind: str, found: Any) -> str:
         return f"; write {int(found)}"
     if kind == "bool_type" and isinstance(found, str) and found.lower() in ("true", "false"):
         return f"; write {found.lower()} without quotes"
-    return _quotes_hint(found) if kind in ("float_type", "int_type") else ""
-
-
-def _quotes_hint(found: Any) -> str:
-    return "; drop the quotes" if is_quoted_number(found) else ""
+    return quotes_hint(found) if kind in ("float_type", "int_type") else ""
 
 
 def _range_hint(table: dict[str, Any]) -> str:

@@ -1,26 +1,42 @@
-"""The five kinds of range: what values they hold, their grid, and their map to the unit interval.
+"""The five kinds of range, and reading one from a recipe's table.
 
-Every kind has the same six methods. `from_unit` maps u in [0, 1] onto the range (u outside is
-taken as the nearest end) and `to_unit` is its inverse up to rounding; whole numbers, steps and
-choices own a cell of the unit interval each and `to_unit` stays inside it, so they come back
-exactly. Bounds are values, and inclusive. Constructors check everything once and raise
-`RecipeError` without a path; whoever knows the path puts it in front.
+Every kind has the same six methods: what values it holds, their grid, and their map to the unit
+interval. `from_unit` maps u in [0, 1] onto the range (u outside is taken as the nearest end) and
+`to_unit` is its inverse up to rounding; whole numbers, steps and choices own a cell of the unit
+interval each and `to_unit` stays inside it, so they come back exactly. Bounds are values, and
+inclusive. Constructors check everything once and raise `RecipeError` without a path; whoever knows
+the path puts it in front.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dltune.errors import RecipeError
+from dltune.errors import RecipeError, closest
+from dltune.recipe.bounded import Int, IntLog, Log, Uniform
 from dltune.recipe.bounds import same_value
-from dltune.recipe.ranges_float import Log, Uniform
-from dltune.recipe.ranges_int import Int, IntLog
 from dltune.recipe.spacing import cell_at
-from dltune.recipe.toml_value import toml_value
+from dltune.recipe.toml import toml_value
 
-__all__ = ["Choice", "Int", "IntLog", "Log", "Range", "Uniform"]
+__all__ = [
+    "EXAMPLES",
+    "KINDS",
+    "Choice",
+    "Int",
+    "IntLog",
+    "Log",
+    "Range",
+    "Uniform",
+    "at_name",
+    "choice_options",
+    "closest_kind",
+    "is_range",
+    "kind_of",
+    "parse_range",
+]
 
 
 @dataclass(frozen=True)
@@ -73,3 +89,126 @@ class Choice:
 
 
 Range = Log | Uniform | Int | IntLog | Choice
+
+BOUNDED_KINDS: dict[str, type[Log | Uniform | Int | IntLog]] = {
+    "log": Log,
+    "uniform": Uniform,
+    "int": Int,
+    "int_log": IntLog,
+}
+KINDS = (*BOUNDED_KINDS, "choice")
+COUNTS = {
+    "log": ("points", "per_decade"),
+    "uniform": ("points", "step"),
+    "int": ("points", "step"),
+    "int_log": ("points", "per_decade"),
+    "choice": (),
+}
+EXAMPLES = {
+    "log": "{log = [1e-5, 1e-1]}",
+    "uniform": "{uniform = [0.0, 0.5]}",
+    "int": "{int = [1, 6]}",
+    "int_log": "{int_log = [16, 512]}",
+    "choice": '{choice = ["relu", "gelu"]}',
+}
+# What other tools call these ranges, where the spelling alone would mislead.
+OTHER_NAMES = {
+    "loguniform": "log",
+    "log_uniform": "log",
+    "float": "uniform",
+    "range": "uniform",
+    "logint": "int_log",
+    "log_int": "int_log",
+    "randint": "int",
+    "values": "choice",
+    "options": "choice",
+    "categorical": "choice",
+}
+
+
+def is_range(table: Mapping[str, Any]) -> bool:
+    """Whether a table means to be a range: it has one of the kinds among its keys.
+
+    >>> is_range({"log": [1e-5, 1e-1]}), is_range({"dev": 0.2})
+    (True, False)
+    """
+    return any(kind in table for kind in KINDS)
+
+
+def closest_kind(word: str) -> str | None:
+    """The kind of range that a word most likely means.
+
+    >>> closest_kind("lgo"), closest_kind("loguniform"), closest_kind("epochs")
+    ('log', 'log', None)
+    """
+    return OTHER_NAMES.get(word.lower()) or closest(word.lower(), KINDS)
+
+
+def kind_of(table: Mapping[str, Any]) -> str:
+    """The one kind of a range's table; `RecipeError` if there are two, or a key does not belong.
+
+    >>> kind_of({"int": [1, 6], "step": 1})
+    'int'
+    """
+    kinds = [kind for kind in KINDS if kind in table]
+    if len(kinds) != 1:
+        raise RecipeError(
+            f"{toml_value(table)}: {' and '.join(kinds)} exclude each other; keep one"
+        )
+    kind = kinds[0]
+    for key in table:
+        if key != kind and key not in COUNTS[kind]:
+            raise RecipeError(f"{toml_value(table)}: {_foreign_key(kind, key)}")
+    return kind
+
+
+def _foreign_key(kind: str, key: str) -> str:
+    allowed = COUNTS[kind]
+    if guess := closest(key, allowed):
+        return f"unknown key {key}; did you mean {guess}?"
+    takes = " or ".join(allowed) if allowed else "no further key"
+    return f"a {kind} range does not take {key}; it takes {takes}"
+
+
+def parse_range(table: Mapping[str, Any]) -> Range:
+    """Read a range; a choice must be of plain values here.
+
+    table  the TOML table, e.g. {"log": [1e-5, 1e-1], "points": 9}.
+
+    Raises `RecipeError`, without the path, for anything that is not a valid range.
+
+    >>> parse_range({"log": [1e-5, 1e-1], "points": 9})
+    Log(low=1e-05, high=0.1, points=9, per_decade=None)
+    """
+    kind = kind_of(table)
+    content = table[kind]
+    if kind == "choice":
+        return Choice(choice_options(table))
+    if not isinstance(content, list) or len(content) != 2:
+        raise RecipeError(
+            f"{toml_value(table)}: must hold two bounds [low, high], as in {EXAMPLES[kind]}"
+        )
+    low, high = content
+    counts = {key: value for key, value in table.items() if key != kind}
+    return BOUNDED_KINDS[kind](low, high, **counts)
+
+
+def choice_options(table: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The options of a choice; `RecipeError` if they are not a list."""
+    options = table["choice"]
+    if not isinstance(options, list):
+        raise RecipeError(
+            f"{toml_value(table)}: must hold a list of options, as in {EXAMPLES['choice']}"
+        )
+    return tuple(options)
+
+
+def at_name(name: str, mistake: str) -> str:
+    """What is wrong with a range, with the name of its setting in front.
+
+    >>> at_name("optim.lr", "{log = [1]}: must hold two bounds")
+    'optim.lr = {log = [1]}: must hold two bounds'
+    >>> at_name("optim.lr", "points = 1: must be at least 2")
+    'optim.lr: points = 1: must be at least 2'
+    """
+    return f"{name} = {mistake}" if mistake.startswith("{") else f"{name}: {mistake}"

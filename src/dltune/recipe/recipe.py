@@ -1,18 +1,25 @@
-"""A recipe: the table of a TOML file, the space of its ranges, and the configs it can become."""
+"""A recipe: the table of a TOML file, the space of its ranges, and what it can become.
+
+With a value for each range it becomes a config (`Recipe.config`), or a recipe without ranges
+(`recipe_text_with`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 from pydantic import ValidationError
 
 from dltune.errors import RecipeError
+from dltune.recipe.edits import REMOVED, Commented, comment_at, edit_text
 from dltune.recipe.schema import Config
+from dltune.recipe.schema_keys import is_table_path
 from dltune.recipe.space import Space
-from dltune.recipe.tree import Node, TreeBuilder, resolve
+from dltune.recipe.tree import Branch, FilePath, Items, Node, Slot, Table, TreeBuilder, resolve
 from dltune.recipe.validation import config_mistakes, find_mistakes
 
 RANGES_SHOWN = 3  # as many as fit on a line of a terminal
@@ -82,3 +89,68 @@ def recipe_from_table(table: dict[str, Any], *, text: str, folder: Path) -> Reci
     if mistakes:
         raise RecipeError("\n".join(mistakes))
     return Recipe(table=table, space=space, folder=folder, text=text, tree=tree)
+
+
+def recipe_text_with(recipe: Recipe, values: Mapping[str, Any]) -> str:
+    """The recipe's text with every range replaced by its value; comments stay.
+
+    values  one value for each active dimension, by name, as for `Recipe.config`. A choice of
+            tables becomes the keys of the chosen one.
+
+    >>> import tomllib
+    >>> text = 'data.source = "a.csv"\\ntrain.epochs = {int = [1, 9]}  # passes\\n'
+    >>> recipe = recipe_from_table(tomllib.loads(text), text=text, folder=Path("."))
+    >>> print(recipe_text_with(recipe, {"train.epochs": 5}), end="")
+    data.source = "a.csv"
+    train.epochs = 5  # passes
+    """
+    recipe.config(values)
+    return edit_text(recipe.text, _fixed_values(recipe, values))
+
+
+def _fixed_values(recipe: Recipe, values: Mapping[str, Any]) -> dict[FilePath, Any]:
+    """New values by their places in the file; a choice of tables gives way to the chosen keys.
+
+    values  one value for each active dimension, by name.
+    """
+    changes = dict(_changes(recipe.tree, recipe.space, values))
+    document = tomlkit.parse(recipe.text)
+    for file_path, value in changes.items():
+        if isinstance(value, _Chosen):
+            comment = comment_at(document, value.came_from)
+            changes[file_path] = Commented(value.value, comment) if comment else value.value
+    return changes
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A value that moves out of an option, and where it stood."""
+
+    value: Any
+    came_from: FilePath
+
+
+def _changes(node: Node, space: Space, values: Mapping[str, Any]) -> Iterator[tuple[FilePath, Any]]:
+    if isinstance(node, Slot):
+        yield node.file_path, values[node.name]
+    elif isinstance(node, Branch):
+        yield from _branch_changes(node, space, values)
+    elif isinstance(node, (Table, Items)):
+        below = node.entries.values() if isinstance(node, Table) else node.items
+        for entry in below:
+            yield from _changes(entry, space, values)
+
+
+def _branch_changes(
+    branch: Branch, space: Space, values: Mapping[str, Any]
+) -> Iterator[tuple[FilePath, Any]]:
+    index = branch.labels.index(values[branch.name])
+    option = resolve(branch.options[index], values)
+    if not is_table_path(space.by_name[branch.name].path):
+        yield branch.file_path, option
+        return
+    if branch.shared is not None:
+        yield from _changes(branch.shared, space, values)
+    yield (*branch.file_path, "choice"), REMOVED
+    for key, value in option.items():
+        yield (*branch.file_path, key), _Chosen(value, (*branch.file_path, "choice", index, key))

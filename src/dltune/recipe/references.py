@@ -1,25 +1,19 @@
-"""References from a recipe to files: data, and Python functions as "file.py:name"."""
+"""References from a recipe to the user's Python functions, as "file.py:name"."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.schema import Config, FactoryConfig
-from dltune.recipe.tree import FilePath
 
 EXAMPLE = 'Write it like "my_net.py:build".'
-# "sklearn:digits" and its like name no file; a drive letter (C:) is one letter only.
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]+:")
 
 
 def load_reference(reference: str, folder: str | Path) -> Any:
@@ -92,59 +86,3 @@ def _line(error: Exception, path: Path) -> int | None:
         return error.lineno
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
-
-
-def names_file(reference: str) -> bool:
-    """Whether a source is a file, and neither a function nor a set of a package.
-
-    >>> [names_file(one) for one in ("data.csv", "load.py:load", "sklearn:digits")]
-    [True, False, False]
-    """
-    return not SCHEME.match(reference) and ".py:" not in reference
-
-
-def reference_places(table: Mapping[str, Any]) -> Iterator[tuple[FilePath, str]]:
-    """Every file that a recipe names, with its place: the data's source and the model's factory.
-
-    >>> list(reference_places({"data": {"source": {"choice": ["a.csv", "b.csv"]}}}))
-    [(('data', 'source', 'choice', 0), 'a.csv'), (('data', 'source', 'choice', 1), 'b.csv')]
-    """
-    for section, key in (("data", "source"), ("model", "factory")):
-        yield from _places(table.get(section), key, (section,))
-
-
-def _places(content: Any, key: str, file_path: FilePath) -> Iterator[tuple[FilePath, str]]:
-    if not isinstance(content, dict):
-        return
-    value = content.get(key)
-    if isinstance(value, str):
-        yield (*file_path, key), value
-    elif isinstance(value, dict):
-        for index, option in enumerate(value.get("choice", [])):
-            if isinstance(option, str):
-                yield (*file_path, key, "choice", index), option
-    for index, option in enumerate(content.get("choice", [])):
-        yield from _places(option, key, (*file_path, "choice", index))
-
-
-def relocated_reference(reference: str, old_folder: Path, new_folder: Path) -> str:
-    """A file reference that was relative to one folder, as it is from another.
-
-    Absolute paths and bundled data ("sklearn:digits") stay as they are.
-
-    >>> relocated_reference("net.py:build", Path("recipes"), Path("runs/first"))
-    '../../recipes/net.py:build'
-    >>> relocated_reference("sklearn:digits", Path("recipes"), Path("runs/first"))
-    'sklearn:digits'
-    """
-    file_name, colon, name = reference.rpartition(":")
-    if not file_name.endswith(".py"):
-        file_name, colon, name = reference, "", ""
-    if Path(file_name).is_absolute() or SCHEME.match(file_name):
-        return reference
-    absolute = os.path.abspath(old_folder / file_name)
-    try:
-        relative = Path(os.path.relpath(absolute, os.path.abspath(new_folder))).as_posix()
-    except ValueError:  # on another drive, to which no relative path leads
-        relative = Path(absolute).as_posix()
-    return f"{relative}{colon}{name}"

@@ -1,12 +1,15 @@
-"""The whole config: the seven sections of a recipe with every range replaced by a value."""
+"""The whole config: the seven sections of a recipe with every range replaced by a value.
+
+The sections of one kind are here; those of several kinds, told apart by their `name`, are in
+`schema_model` and `schema_optim`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
-from dltune.recipe.schema_data import DataConfig, SplitConfig
 from dltune.recipe.schema_model import (
     Activation,
     CnnConfig,
@@ -20,23 +23,29 @@ from dltune.recipe.schema_optim import (
     AdamaxConfig,
     AdamConfig,
     AdamwConfig,
-    MomentumConfig,
-    NadamConfig,
-    NesterovConfig,
-    OptimConfig,
-    RmspropConfig,
-    SgdConfig,
-)
-from dltune.recipe.schema_schedule import (
     ConstantConfig,
     CosineConfig,
     ExponentialConfig,
+    MomentumConfig,
+    NadamConfig,
+    NesterovConfig,
     OneCycleConfig,
+    OptimConfig,
+    RmspropConfig,
     ScheduleConfig,
+    SgdConfig,
     StepConfig,
 )
-from dltune.recipe.schema_train import ObjectiveConfig, RegularizeConfig, TrainConfig
-from dltune.recipe.section import Section
+from dltune.recipe.section import (
+    BelowOne,
+    Count,
+    NotNegative,
+    NotNegativeInt,
+    Positive,
+    Section,
+    Text,
+    refusal,
+)
 
 __all__ = [
     "Activation",
@@ -70,6 +79,150 @@ __all__ = [
     "TrainConfig",
     "flatten",
 ]
+
+
+class SplitConfig(Section):
+    """Shares of the examples; what is left is the training set.
+
+    >>> SplitConfig(dev=0.1, test=0.1).train
+    0.8
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    dev: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.2, description="share on which hyperparameters are chosen"
+    )
+    test: BelowOne = Field(default=0.2, description="share that is looked at once, at the end")
+    train_dev: BelowOne = Field(
+        default=0.0,
+        validation_alias="train-dev",
+        serialization_alias="train-dev",
+        description="share of training-like data kept aside, to tell variance from mismatch",
+    )
+    stratify: bool = Field(
+        default=True, description="keep the shares of the classes (classification only)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, table: Any) -> Any:
+        if isinstance(table, dict) and "train_dev" in table and "train-dev" in table:
+            raise refusal("has both train-dev and train_dev; keep train-dev")
+        return table
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self) -> Self:
+        if self.train <= 0:
+            taken = f"dev {self.dev:g} + test {self.test:g} + train-dev {self.train_dev:g}"
+            raise refusal(f"{taken} must be less than 1, so that training data is left")
+        return self
+
+    @property
+    def train(self) -> float:
+        """Share of the examples to train on, in (0, 1)."""
+        # Rounded where decimal shares stop adding up in binary: 1 - (0.7 + 0.2 + 0.1) is not 0.
+        return round(1.0 - (self.dev + self.test + self.train_dev), 12)
+
+
+class DataConfig(Section):
+    """The examples: a file, a bundled set or a Python function."""
+
+    source: Text = Field(description='a file ("housing.csv"), "sklearn:digits", or "file.py:load"')
+    target: Text | None = Field(default=None, description="column to predict; for tables")
+    task: Literal["classification", "regression"] | None = Field(
+        default=None,
+        description="what is predicted; inferred from the target when absent, and said",
+    )
+    normalize: Literal["zscore", "minmax", "none"] = Field(
+        default="zscore", description="scaling of the features, fitted on the training set only"
+    )
+    normalize_target: Literal["zscore", "none"] = Field(
+        default="zscore", description="scaling of a regression target; losses are in these units"
+    )
+    split: SplitConfig = Field(default_factory=SplitConfig, description="shares of the examples")
+    seed: NotNegativeInt = Field(default=0, description="seed of the split")
+    categorical: list[Text] = Field(
+        default_factory=list, description="columns to read as categories though they hold numbers"
+    )
+    drop: list[Text] = Field(default_factory=list, description="columns to leave out")
+
+
+class RegularizeConfig(Section):
+    """What keeps a model from fitting noise, beside dropout (model) and weight decay (optim)."""
+
+    l1: NotNegative = Field(
+        default=0.0, description="l1 * sum |w| added to the loss; weights only, no biases, no norms"
+    )
+    l2: NotNegative = Field(
+        default=0.0,
+        description="l2 / 2 * sum w^2 added to the loss; weights only, no biases, no norms",
+    )
+    label_smoothing: BelowOne = Field(
+        default=0.0,
+        description="share of each label spread evenly over all classes (classification)",
+    )
+    clip_norm: Positive | None = Field(
+        default=None, description="gradients are scaled down to this total norm; absent: never"
+    )
+    clip_value: Positive | None = Field(
+        default=None, description="each gradient is cut to plus or minus this; absent: never"
+    )
+    max_norm: Positive | None = Field(
+        default=None,
+        description="the weights into each unit are scaled down to this norm; absent: never",
+    )
+    early_stop: Count | None = Field(
+        default=None,
+        description="stop after this many epochs without a better objective; absent: never",
+    )
+
+
+def _check_batch_size(value: Any) -> int | str:
+    # One check instead of a union, whose errors would name both arms.
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if whole or (isinstance(value, str) and value == "full"):
+        return value  # type: ignore[no-any-return]
+    raise refusal('must be a whole number, at least 1, or "full"')
+
+
+class TrainConfig(Section):
+    """How long and with which batches one model is trained."""
+
+    epochs: Count = Field(default=20, description="passes over the training set")
+    batch_size: Annotated[int | Literal["full"], PlainValidator(_check_batch_size)] = Field(
+        default=64, description='examples a batch, or "full" for the whole training set'
+    )
+    accumulate: Count = Field(default=1, description="batches whose gradients make one step")
+    seed: NotNegativeInt = Field(default=0, description="seed of weights, batches and dropout")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="where to train; auto takes an accelerator if there is one"
+    )
+    precision: Literal["float32", "float64", "bfloat16"] = Field(
+        default="float32",
+        description="of the arithmetic; bfloat16 is autocast, the weights stay float32",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile the forward pass: minutes at the start, for long trainings",
+    )
+
+
+class ObjectiveConfig(Section):
+    """What is minimised, and how good it could get."""
+
+    metric: Literal["dev_error", "dev_loss"] = Field(
+        default="dev_error", description="what a search minimises and early stopping watches"
+    )
+    loss: Literal["cross-entropy", "mse", "mae", "huber"] | None = Field(
+        default=None, description="training loss; absent: cross-entropy or mse, by the task"
+    )
+    huber_delta: Positive = Field(
+        default=1.0, description="where huber turns from squared to absolute"
+    )
+    target_error: NotNegative = Field(
+        default=0.0, description="human-level or best known error, for the diagnosis"
+    )
 
 
 class Config(Section):

@@ -1,7 +1,11 @@
-"""The `[optim]` section: torch's optimizers under torch's names, with torch's defaults.
+"""The `[optim]` and `[schedule]` sections: how a step is made, and how its rate moves.
+
+The optimizers are torch's, under torch's names and with torch's defaults.
 
 Settings that only change how the step is computed (`foreach`, `fused`, `capturable`,
-`differentiable`) and `maximize` are not hyperparameters and are left out.
+`differentiable`) and `maximize` are not hyperparameters and are left out. Every schedule gives a
+factor on the configured rate (the peak); `warmup` lets that factor rise linearly over the first
+steps.
 """
 
 from __future__ import annotations
@@ -10,7 +14,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from dltune.recipe.section import BelowOne, Betas, NotNegative, Positive, Section, Share
+from dltune.recipe.section import BelowOne, Betas, Count, NotNegative, Positive, Section, Share
+
+
+def _by_name(*, default: str) -> Discriminator:
+    """Tells the kinds of a section apart; a table without a name is of the default kind."""
+
+    def tag(value: Any) -> Any:
+        name = value.get("name", default) if isinstance(value, dict) else None
+        return getattr(value, "name", None) if name is None else name
+
+    return Discriminator(tag)
 
 
 class _Optimizer(Section):
@@ -149,11 +163,6 @@ class AdamwConfig(_AdamLike):
 DEFAULT_OPTIMIZER = "adam"
 
 
-def _optimizer_tag(value: Any) -> Any:
-    name = value.get("name", DEFAULT_OPTIMIZER) if isinstance(value, dict) else None
-    return getattr(value, "name", None) if name is None else name
-
-
 OptimConfig = Annotated[
     Annotated[SgdConfig, Tag("sgd")]
     | Annotated[MomentumConfig, Tag("momentum")]
@@ -165,5 +174,79 @@ OptimConfig = Annotated[
     | Annotated[AdamaxConfig, Tag("adamax")]
     | Annotated[NadamConfig, Tag("nadam")]
     | Annotated[AdamwConfig, Tag("adamw")],
-    Discriminator(_optimizer_tag),
+    _by_name(default=DEFAULT_OPTIMIZER),
+]
+
+
+class _Schedule(Section):
+    warmup: BelowOne = Field(
+        default=0.0, description="share of all steps over which the rate rises linearly to its peak"
+    )
+
+
+class ConstantConfig(_Schedule):
+    """The same rate at every step."""
+
+    name: Literal["constant"] = Field(default="constant", description="factor 1")
+
+
+class StepConfig(_Schedule):
+    """The rate falls by a factor every few epochs."""
+
+    name: Literal["step"] = Field(default="step", description="factor ** floor(epoch / every)")
+    # torch.optim.lr_scheduler.StepLR's gamma.
+    factor: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.1, description="factor at each fall"
+    )
+    # Half of the default number of epochs: one fall in a default training.
+    every: Count = Field(default=10, description="epochs between two falls")
+
+
+class ExponentialConfig(_Schedule):
+    """The rate falls by the same share every epoch."""
+
+    name: Literal["exponential"] = Field(default="exponential", description="exp(-decay epoch)")
+    # 1 / 20: a default training of 20 epochs ends at 1 / e of its peak.
+    decay: NotNegative = Field(default=0.05, description="fall per epoch, in nats")
+
+
+class CosineConfig(_Schedule):
+    """Half a cosine from the peak to the floor (Loshchilov & Hutter 2017, without restarts)."""
+
+    name: Literal["cosine"] = Field(
+        default="cosine", description="floor + (1 - floor)(1 + cos(pi t)) / 2"
+    )
+    floor: Share = Field(default=0.0, description="share of the peak that is left at the end")
+
+
+class OneCycleConfig(_Schedule):
+    """Up to the peak and far down again (Smith & Topin 2018); defaults of torch's OneCycleLR."""
+
+    name: Literal["one-cycle"] = Field(
+        default="one-cycle", description="cosine up, then cosine down"
+    )
+    # OneCycleLR: div_factor = 25, so 1 / 25 of the peak.
+    start: Positive = Field(default=0.04, le=1, description="share of the peak at the first step")
+    # OneCycleLR: final_div_factor = 1e4 under the start, so 0.04 / 1e4 of the peak.
+    end: Share = Field(default=4e-6, description="share of the peak at the last step")
+    # OneCycleLR: pct_start.
+    peak_at: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.3, description="share of the steps after which the peak is reached"
+    )
+    # OneCycleLR: max_momentum and base_momentum.
+    momentum_high: BelowOne = Field(
+        default=0.95, description="momentum (or first beta) at the first and the last step"
+    )
+    momentum_low: BelowOne = Field(
+        default=0.85, description="momentum (or first beta) at the peak of the rate"
+    )
+
+
+ScheduleConfig = Annotated[
+    Annotated[ConstantConfig, Tag("constant")]
+    | Annotated[StepConfig, Tag("step")]
+    | Annotated[ExponentialConfig, Tag("exponential")]
+    | Annotated[CosineConfig, Tag("cosine")]
+    | Annotated[OneCycleConfig, Tag("one-cycle")],
+    _by_name(default="constant"),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.ranges import Choice, Range
-from dltune.recipe.toml_value import shown
+from dltune.recipe.toml import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dltune.errors import RecipeError
-from dltune.recipe.range_table import at_name, choice_options, is_range, kind_of, parse_range
-from dltune.recipe.ranges import Choice, Range
+from dltune.recipe.ranges import (
+    Choice,
+    Range,
+    at_name,
+    choice_options,
+    is_range,
+    kind_of,
+    parse_range,
+)
 from dltune.recipe.schema_keys import is_table_path
 from dltune.recipe.space import Dimension
-from dltune.recipe.toml_value import shown
+from dltune.recipe.toml import shown
 
 Key = str | int
 FilePath = tuple[Key, ...]

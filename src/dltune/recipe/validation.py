@@ -19,7 +19,7 @@ from dltune.recipe.ranges import Choice
 from dltune.recipe.schema import Config
 from dltune.recipe.schema_keys import SUBTABLES, section_names, section_variants
 from dltune.recipe.space import Dimension, Space
-from dltune.recipe.toml_value import shown
+from dltune.recipe.toml import shown
 from dltune.recipe.tree import Broken, Node, locate, resolve
 
 

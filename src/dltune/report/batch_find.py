@@ -1,4 +1,4 @@
-"""Batch sizes on paper: the table with its bars, the verdict on the rate, the CSV, the JSON."""
+"""Batch sizes on paper: the table with its bars, the rate and the verdict on it, CSV, JSON."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dltune.lr.batch.scale import LrCheck, ScaledLr
+from dltune.lr.batch.scale import AGREEMENT, LrCheck, LrVerdict, ScaledLr, SweptBatch
 from dltune.lr.batch.sizes import NEARLY, BatchRow, BatchSizes, ClimbEnd
-from dltune.report.lr_scale import describe_scaling, describe_sweep, describe_verdict, short, two
-from dltune.report.numbers import count_of
+from dltune.report.numbers import count_of, show_bytes, show_milliseconds, show_value
 from dltune.report.terminal import PLAIN_WIDTH
 
 WIDEST = 120  # columns that are used of a wide terminal
@@ -171,26 +170,6 @@ def _trade(sizes: BatchSizes, recommended: BatchRow) -> str:
     return f"{why}; {trade}"
 
 
-def show_bytes(count: int) -> str:
-    """Bytes with three digits, in powers of ten as disks and --memory have them.
-
-    >>> show_bytes(420), show_bytes(445_000), show_bytes(1_282_212), show_bytes(12 * 10**9)
-    ('420 B', '445 kB', '1.28 MB', '12 GB')
-    """
-    power = 0 if count < 1000 else min(4, int(math.log10(float(f"{count:.3g}"))) // 3)
-    return f"{float(f'{count / 1000**power:.3g}'):g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
-
-
-def show_milliseconds(microseconds: float) -> str:
-    """Milliseconds with three digits, whole from 100 on.
-
-    >>> show_milliseconds(655.4), show_milliseconds(1630.0), show_milliseconds(2_715_000.0)
-    ('0.655', '1.63', '2,715')
-    """
-    milliseconds = microseconds / 1000
-    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:#.3g}"
-
-
 def write_csv(path: Path, rows: Sequence[BatchRow]) -> None:
     """One row a batch that fits, in rising order; numbers in full."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -229,3 +208,73 @@ def batch_find_document(
         },
         "batches": [{name: getattr(row, name) for name in CSV_COLUMNS} for row in sizes.rows],
     }
+
+
+def describe_scaling(scaled: ScaledLr) -> str:
+    """The rule with its numbers.
+
+    >>> from dltune.lr.batch.scale import scale_lr
+    >>> describe_scaling(scale_lr(0.001, before=64, after=256, rule="sqrt"))
+    '0.001 × √4 = 0.002 by the square-root rule'
+    """
+    if scaled.factor == 1.0:
+        return f"{short(scaled.before)}: the batch size stays, and so does the rate"
+    root, name = ("√", "square-root") if scaled.rule == "sqrt" else ("", "linear")
+    product = f"{short(scaled.before)} × {root}{short(scaled.factor)}"
+    return f"{product} = {short(scaled.after)} by the {name} rule"
+
+
+def describe_sweep(swept: SweptBatch) -> str:
+    """The rates that a sweep supports, in a few words."""
+    if swept.suggestion is None:
+        found = f"suggests no rate ({swept.status})"
+    else:
+        found = f"suggests {two(swept.suggestion)}"
+    return found + (f", edge {two(swept.edge)}" if swept.edge is not None else ", saw no edge")
+
+
+def describe_verdict(scaled: ScaledLr, check: LrCheck) -> str:
+    """What a sweep says about the scaled rate, and which rate to take."""
+    rate, after = short(scaled.after), check.after
+    if after is None:
+        return f"unchecked: no sweep says whether training is stable at {rate}"
+    at, edge = f"at batch {after.batch}", after.edge
+    take = "" if after.suggestion is None else f"; take {two(after.suggestion)}"
+    if check.verdict is LrVerdict.ABOVE_EDGE:
+        assert edge is not None
+        said = f"the rate {rate} lies above the stability edge {two(edge)} {at}{take}"
+    elif after.suggestion is None:
+        said = f"the sweep {at} supports no rate ({after.status}), so {rate} is not confirmed"
+    elif check.verdict is LrVerdict.CONFIRMED:
+        below = "no edge was seen" if edge is None else f"it lies below the edge {two(edge)}"
+        within = f"within a factor {AGREEMENT:.0f} of what the sweep {at} suggests"
+        return f"confirmed: the rate {rate} is {within}, {two(after.suggestion)}, and {below}"
+    else:
+        times = two(scaled.after / after.suggestion)
+        said = f"the rate {rate} is {times} times what the sweep {at} suggests{take}"
+    return f"{check.verdict}: {said}{_blame(scaled, check)}"
+
+
+def _blame(scaled: ScaledLr, check: LrCheck) -> str:
+    """Whether the rule is wrong here, or the rate that it started from."""
+    before = check.before
+    if before is None or before.suggestion is None or before == check.after:
+        return ""
+    own = scaled.before / before.suggestion
+    amiss = own > AGREEMENT if check.verdict is not LrVerdict.LOW else own * AGREEMENT < 1
+    if not amiss:
+        return ""
+    return (
+        f". Not by the rule alone: the recipe's own rate {short(scaled.before)} is {two(own)} "
+        f"times what the sweep at batch {before.batch} suggests"
+    )
+
+
+def short(value: float) -> str:
+    """A rate by a rule, or a factor: up to three digits."""
+    return show_value(int(value)) if value == int(value) else show_value(float(f"{value:.3g}"))
+
+
+def two(value: float) -> str:
+    """What was measured, two digits as in `dltune lr-find`."""
+    return short(float(f"{value:.2g}"))

@@ -70,3 +70,23 @@ def count_of(count: int, noun: str) -> str:
     ('1 trial', '3 trials')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def show_bytes(count: int) -> str:
+    """Bytes with three digits, in powers of ten as disks and --memory have them.
+
+    >>> show_bytes(420), show_bytes(445_000), show_bytes(1_282_212), show_bytes(12 * 10**9)
+    ('420 B', '445 kB', '1.28 MB', '12 GB')
+    """
+    power = 0 if count < 1000 else min(4, int(math.log10(float(f"{count:.3g}"))) // 3)
+    return f"{float(f'{count / 1000**power:.3g}'):g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def show_milliseconds(microseconds: float) -> str:
+    """Milliseconds with three digits, whole from 100 on.
+
+    >>> show_milliseconds(655.4), show_milliseconds(1630.0), show_milliseconds(2_715_000.0)
+    ('0.655', '1.63', '2,715')
+    """
+    milliseconds = microseconds / 1000
+    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:#.3g}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import textwrap
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -32,8 +34,8 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters of the widest line of the title or of a cell."""
-        return max(map(len, [*self.title.split("\n"), *self.cells]))
+        """Columns of the terminal that the widest line of the title or of a cell takes."""
+        return max(map(cell_len, [*self.title.split("\n"), *self.cells]))
 
 
 def render_best(
@@ -67,7 +69,7 @@ def render_best(
             columns.append(column)
         else:
             dropped.append(path)
-    drawn: list[Table | Text] = [_table(columns, len(best))]
+    drawn: list[Table | Text] = [draw_columns(columns, ["green"])]
     if dropped:
         drawn.append(Text(f"not shown: {', '.join(dropped)}; see trials.csv"))
     return render(Group(*drawn), width=width, color=color)
@@ -189,7 +191,11 @@ def _short_name(path: str, paths: Sequence[str]) -> str:
     return path
 
 
-def _table(columns: Sequence[Column], rows: int) -> Table:
+def draw_columns(columns: Sequence[Column], styles: Sequence[str] = ()) -> Table:
+    """A table without lines.
+
+    styles  of the first rows; the others have none.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
@@ -199,7 +205,7 @@ def _table(columns: Sequence[Column], rows: int) -> Table:
             no_wrap=True,
             min_width=column.width,
         )
-    for row in range(rows):
-        style = "green" if row == 0 else None
-        table.add_row(*(Text(column.cells[row]) for column in columns), style=style)
+    rows = zip(*(column.cells for column in columns), strict=True)
+    for cells, style in itertools.zip_longest(rows, styles):
+        table.add_row(*map(Text, cells), style=style)
     return table

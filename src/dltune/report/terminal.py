@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from typing import IO
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 PLAIN_WIDTH = 80  # of everything that does not go to a terminal: mails, issues, golden files
@@ -47,6 +49,51 @@ def render(renderable: RenderableType, *, width: int = PLAIN_WIDTH, color: bool 
     with console.capture() as captured:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
+
+
+def escaped(text: str) -> str:
+    """The text on one line, with an escape for whatever a terminal would act on instead of showing.
+
+    >>> print(escaped("wide\\x1b[2J\\n"), escaped("größer 大"))
+    wide\\x1b[2J\\n größer 大
+    """
+    return "".join(
+        one
+        if one.isprintable() or unicodedata.category(one) == "Zs"  # a blank of another width
+        else one.encode("unicode_escape").decode()
+        for one in text
+    )
+
+
+def cut_end(text: str, columns: int) -> str:
+    """The beginning of a text, with "…" where it does not fit into so many columns.
+
+    >>> cut_end("a wider range", 8), cut_end("wide", 8)
+    ('a wider…', 'wide')
+    """
+    if cell_len(text) <= columns:
+        return text
+    start = text[:columns]
+    while start and cell_len(start) + 1 > columns:
+        start = start[:-1]
+    return f"{start}…"
+
+
+def cut_middle(text: str, columns: int) -> str:
+    """Both ends of a text, with "…" between them where it does not fit: names differ in the end.
+
+    >>> cut_middle("digits-mlp-wide-12", 10), cut_middle("digits-1", 10)
+    ('digi…de-12', 'digits-1')
+    """
+    if cell_len(text) <= columns:
+        return text
+    start, end = text[: len(text) // 2], text[len(text) // 2 :]
+    while (start or end) and cell_len(start) + 1 + cell_len(end) > columns:
+        if cell_len(start) >= cell_len(end):
+            start = start[:-1]
+        else:
+            end = end[1:]
+    return f"{start}…{end}"
 
 
 def sparkline(numbers: Sequence[float], *, columns: int = 40) -> str:

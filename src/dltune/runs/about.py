@@ -75,6 +75,7 @@ class About:
     seed      of the study; trial seeds and proposals derive from it.
     trials    how many are wanted; a resume may raise it.
     metric    what is minimised: "dev_error" or "dev_loss".
+    has_target  whether the recipe names a target error; else 0 is only its default.
     origin    of the recipe: its folder, as a path from the run folder.
     format    of the folder; 0 for one of an older dltune, which had no number.
     sessions  in the order of time.
@@ -87,6 +88,7 @@ class About:
     trials: int = 0
     metric: str = "dev_error"
     data: DataFacts = dataclasses.field(default_factory=DataFacts)
+    has_target: bool = False
     origin: str = "."
     format: int = FORMAT
     sessions: tuple[Session, ...] = ()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from dltune.errors import RunFolderError
 from dltune.recipe.schema import Config
-from dltune.runs.about import FORMAT
 from dltune.recipe.whole_file import replace_file
+from dltune.runs.about import FORMAT
 from dltune.training.history import TrialRecord
 
 if TYPE_CHECKING:

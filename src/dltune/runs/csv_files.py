@@ -18,15 +18,15 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dltune.errors import RunFolderError
-from dltune.recipe.recipe import Recipe
-from dltune.recipe.schema import flatten
-from dltune.recipe.validation import probes
-from dltune.runs.about import FORMAT
 from dltune.recipe.whole_file import replace_file
+from dltune.runs.about import FORMAT
 from dltune.training.history import EpochRecord, TrialRecord
+
+if TYPE_CHECKING:  # whoever only reads a run needs no schema
+    from dltune.recipe.recipe import Recipe
 
 EXAMPLES_COLUMNS = {
     f"{split}_examples": split for split in ("train", "dev", "test", "train_dev", "curve")
@@ -49,7 +49,6 @@ RESULT_COLUMNS = (
     "parameters",
     "seconds",
     "seed",
-    "session",
     "format",
 )
 # Those that a record has under the same names; the trial is its `number`.
@@ -57,7 +56,6 @@ RESULT_FIELDS = [name for name in RESULT_COLUMNS if name in TrialRecord.__datacl
 WRITTEN_ALIKE = (float, int, NoneType)  # by `cell` and by a CSV writer
 EPOCH_FIELDS = tuple(field.name for field in dataclasses.fields(EpochRecord))
 HISTORY_COLUMNS = (*EPOCH_FIELDS, "format")
-COLUMN_COUNTS = (len(EPOCH_FIELDS), len(HISTORY_COLUMNS))
 
 
 def cell(value: Any) -> str:
@@ -143,6 +141,9 @@ def columns_of(recipe: Recipe) -> tuple[str, ...]:
     The trials of a conditional space differ in their hyperparameters; every option of every range
     is looked at, so that the columns do not depend on which trials there are.
     """
+    from dltune.recipe.schema import flatten
+    from dltune.recipe.validation import probes
+
     configs = [flatten(recipe.config(values)) for values in probes(recipe.space)]
     return merge_columns(RESULT_COLUMNS, configs)
 
@@ -187,8 +188,8 @@ def read_history(
         if kept is not None and cells[0] not in kept:
             continue
         try:
-            # An older dltune wrote no format.
-            columns = HISTORY_COLUMNS[: len(cells)] if len(cells) in COLUMN_COUNTS else ()
+            is_old = len(cells) == len(EPOCH_FIELDS)  # an older dltune wrote no format
+            columns = EPOCH_FIELDS if is_old else HISTORY_COLUMNS
             values = dict(zip(columns, cells, strict=True))
             values.pop("format", None)
             numbers: dict[str, Any] = {

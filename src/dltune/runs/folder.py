@@ -14,15 +14,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dltune.errors import RunFolderError
-from dltune.recipe.files import parse_recipe, recipe_text_with
-from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import reference_places
+from dltune.recipe.files import parse_recipe, reference_places
+from dltune.recipe.recipe import Recipe, recipe_text_with
+from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT, About, Session
 from dltune.runs.checkpoint import FOLDER, BestWeights, PackedCheckpoint
 from dltune.runs.csv_files import (
@@ -39,7 +38,6 @@ from dltune.runs.run import (
     BEST_RECIPE,
     CODE,
     HISTORY,
-    JOURNAL,
     RECIPE,
     RESULT,
     RESULT_TEXT,
@@ -50,7 +48,6 @@ from dltune.runs.run import (
     read_study,
     storage_of,
 )
-from dltune.recipe.whole_file import replace_file
 from dltune.training.history import TrialRecord, better
 
 # A comment, since a recipe has the keys of its schema and no others.
@@ -260,24 +257,6 @@ class RunFolder:
             seed = f"train.seed={self.best.seed}"
             text = parse_recipe(fixed, folder=self.path, overrides=[seed]).text
             replace_file(self.path / BEST_RECIPE, title + _with_format(text))
-
-
-def remove_if_killed(path: Path) -> bool:
-    """Remove the folder of a training that was killed before it had anything to keep.
-
-    It cannot be gone on with, and would only be in the way of its name. False, and nothing done, if
-    it is anything else, or still trains.
-    """
-    try:
-        run = load_run(path, histories="none")
-        if run.about.command != "train" or run.about.format == 0 or run.trials:
-            return False
-        lock = FolderLock(path)
-    except RunFolderError:
-        return False
-    shutil.rmtree(path)
-    lock.release()
-    return True
 
 
 def rebuild_csv(path: Path) -> Run:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltune.errors import RunFolderError
-from dltune.recipe.space import Space
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.storage import attributes_of, newest, record_of
 from dltune.training.history import TrialRecord, TrialState
@@ -29,6 +28,7 @@ from dltune.training.history import TrialRecord, TrialState
 if TYPE_CHECKING:  # a tenth of a second: imported once the first trial has ended
     from optuna.storages.journal import JournalFileBackend
 
+    from dltune.recipe.space import Space
     from dltune.runs.distributions import OptunaSpace
 
 # Seconds after which a lock file that nobody touches counts as left behind by a killed process: an
@@ -68,6 +68,7 @@ OPTUNA_STATES = {
 MINIMIZE = 1  # optuna.study.StudyDirection.MINIMIZE
 STUDY_ID = 0  # Optuna counts the studies of a file; ours is the only one
 WRITER = "dltune"  # a process of Optuna has a random name, by which it knows its own lines
+
 
 class JournalFile:
     """A `Storage` in a file; one process writes at a time (the run folder's lock).
@@ -117,7 +118,8 @@ class JournalFile:
             return _replayed(self._path.read_bytes())
         except (ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
-                f"{self._path}: damaged, or not of a dltune study ({type(error).__name__}: {error})",
+                f"{self._path}: damaged, or not of a dltune study "
+                f"({type(error).__name__}: {error})",
                 hint="Start again with --name and a new name; the CSV files can still be read.",
             ) from error
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dltune.errors import RunFolderError
+from dltune.recipe.files import names_file
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import names_file
-from dltune.recipe.toml_value import shown
+from dltune.recipe.toml import shown
 from dltune.runs.about import About
 from dltune.runs.provenance import changes_of_files, versions
 from dltune.runs.run import Run
@@ -95,7 +95,8 @@ def check_same_kind(run: Run) -> None:
     if run.about.command != "search":
         raise RunFolderError(
             f"{run.path} is a run of dltune {run.about.command}, which a search cannot go on with",
-            hint=f"Start a search from its recipe: dltune search {run.path / 'recipe.toml'}.",
+            hint="Start one from its recipe: dltune search "
+            f"{run.path / 'recipe.toml'} --trials 32.",
         )
     if run.about.format == 0:
         raise RunFolderError(

@@ -100,6 +100,10 @@ class Run:
             ) from None
         return {key: value for key, value in document.items() if key != "format"}
 
+    def result_text(self) -> str:
+        """The same as it was shown, in 80 columns."""
+        return (self.path / RESULT_TEXT).read_text(encoding="utf-8").removesuffix("\n")
+
 
 def load_run(path: Path, *, histories: Literal["all", "best", "none"] = "all") -> Run:
     """Read a run folder; nothing in it is changed.
@@ -139,7 +143,7 @@ def read_study(storage: Storage, path: Path) -> tuple[About, list[TrialRecord]]:
     attributes, trials = storage.read()
     try:
         if is_old(attributes):
-            return upgraded(attributes, trials)
+            return upgraded(attributes, trials, path / RECIPE)
         if attributes["format"] > FORMAT:
             raise RunFolderError(
                 f"{path} has format {attributes['format']}; this dltune reads up to {FORMAT}",

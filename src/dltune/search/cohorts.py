@@ -29,7 +29,7 @@ def shape_key(config: Config) -> str:
     """Trials with equal keys may be one stack.
 
     The arguments of a user's factory are not in it: what they do to the model only a model built
-    with them tells (`training.stacked.fingerprint`).
+    with them tells (`training.stacked.kinds`).
 
     >>> from dltune.recipe.schema import AdamConfig, DataConfig, SgdConfig
     >>> wine = Config(data=DataConfig(source="sklearn:wine"), optim=SgdConfig(lr=0.1))
@@ -66,7 +66,7 @@ def shape_words(config: Config) -> str:
 class Group:
     """Trials of equal shapes, in order of number.
 
-    key  `shape_key`, for a user's model with the fingerprint of its kind behind it.
+    key  `shape_key`, for a user's model with a digest of its kind behind it.
     """
 
     key: str

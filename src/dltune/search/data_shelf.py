@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dltune.data.dataset import Dataset
-from dltune.recipe.references import names_file
+from dltune.recipe.files import names_file
 from dltune.recipe.schema import DataConfig
 from dltune.runs.provenance import hash_of_dataset, hash_of_file
 

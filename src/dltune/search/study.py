@@ -10,14 +10,14 @@ from typing import Any
 
 from dltune.data.dataset import Dataset
 from dltune.errors import RecipeError, UsageError
-from dltune.recipe.files import relocate
+from dltune.recipe.files import names_file, relocate
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import check_factory, names_file
+from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
 from dltune.runs.about import About, Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
-from dltune.runs.provenance import begin_session, facts_of, origin_of
+from dltune.runs.provenance import begin_session, facts_of, has_target, origin_of
 from dltune.runs.resume import (
     check_same_conditions,
     check_same_kind,
@@ -118,37 +118,47 @@ def run_study(
     else:
         assert recipe is not None
         folder, searcher = _start(recipe, path, request, shelf)
+    how = {"workers": workers, "stack": stack, "trial_timeout": trial_timeout}
     try:
-        left = folder.about.trials - len(folder.trials)
-        some = _some_config(folder.recipe, folder.about.seed)
-        executor = build_executor(
-            shelf,
-            path,
-            trials=left,
-            device=some.train.device,
-            code_folders=folder.code_folders,
-            workers=workers,
-            stack=stack,
-            trial_timeout=trial_timeout,
-        )
-        with executor:
-            loop = StudyLoop(
-                folder=folder,
-                strategy=searcher,
-                executor=executor,
-                total=folder.about.trials,
-                data_hashes=shelf.hashes,
-                on_event=on_event,
-            )
-            # Without trials to train, the data are not needed.
-            notes = shelf.dataset(some.data).notes if left else ()
-            # What the imported libraries have made never dies; looking through it at every full
-            # garbage collection is 3 % of the time of a search over small models.
-            gc.freeze()
-            return loop.run(notes)
+        return _search(folder, searcher, shelf, how, on_event)
     finally:
-        gc.unfreeze()
         folder.close()
+
+
+def _search(
+    folder: RunFolder,
+    strategy: Strategy,
+    shelf: DataShelf,
+    how: Mapping[str, Any],
+    on_event: Callable[[StudyEvent], None],
+) -> StudyEnd:
+    left = folder.about.trials - len(folder.trials)
+    some = _some_config(folder.recipe, folder.about.seed)
+    with build_executor(
+        shelf,
+        folder.path,
+        trials=left,
+        device=some.train.device,
+        code_folders=folder.code_folders,
+        **how,
+    ) as executor:
+        loop = StudyLoop(
+            folder=folder,
+            strategy=strategy,
+            executor=executor,
+            total=folder.about.trials,
+            data_hashes=shelf.hashes,
+            on_event=on_event,
+        )
+        # Without trials to train, the data are not needed.
+        notes = shelf.dataset(some.data).notes if left else ()
+        # What the imported libraries have made never dies; looking through it at every full
+        # garbage collection is 3 % of the time of a search over small models.
+        gc.freeze()
+        try:
+            return loop.run(notes)
+        finally:
+            gc.unfreeze()
 
 
 def _start(
@@ -175,6 +185,7 @@ def _start(
         trials=total,
         metric=config.objective.metric,
         data=facts_of(dataset),
+        has_target=has_target(recipe),
         origin=origin_of(typed.folder, path),
         sessions=(begin_session(typed.folder, note=request.note, data=dict(shelf.hashes)),),
     )

@@ -107,7 +107,7 @@ class TrialRecord:
     parameters  number of trainable values in the model.
     values      the values of the searched ranges by name.
     config      every hyperparameter by dotted path; None stands for "unset".
-    session     which session of its run trained it, from 0.
+    session     which session of its run trained it, from 0; says nothing about what it came to.
     history     its epochs; empty where they have not been read, or are on the disk already.
     """
 
@@ -130,7 +130,7 @@ class TrialRecord:
     seconds: float = 0.0
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    session: int = 0
+    session: int = dataclasses.field(default=0, compare=False)
     history: tuple[EpochRecord, ...] = ()
 
     @property

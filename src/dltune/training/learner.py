@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,12 +18,11 @@ from dltune.errors import ModelError
 from dltune.models.build import build_model
 from dltune.models.dropout import dropout_layers, seed_dropout
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.training.arithmetic import arithmetic, update_flops
 from dltune.training.batches import BatchOrder, batch_examples, updates_per_epoch
-from dltune.training.flat import FlatParameters
 from dltune.training.losses import build_loss
 from dltune.training.measure import DeadUnits, Measured, measure
-from dltune.training.optimizers import build_optimizer, set_rate
-from dltune.training.precision import arithmetic
+from dltune.training.optimizers import FlatParameters, build_optimizer, set_rate
 from dltune.training.randomness import RandomStream
 from dltune.training.regularizers import (
     add_penalty_gradients,
@@ -32,7 +32,6 @@ from dltune.training.regularizers import (
 )
 from dltune.training.schedules import lr_factor, momentum_at
 from dltune.training.seeds import derive_seed
-from dltune.training.threads import update_flops
 
 # A finished trial's train loss and error are measured on at most this many examples (or as many as
 # dev has): their standard error is then at most 0.5 / sqrt(20 000) = 0.35 points, far below what a
@@ -193,13 +192,17 @@ class Learner:
             return measure(self.model, split, loss=self._plain_loss, task=self.data.task)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """A copy of all parameters and buffers."""
-        state = self.model.state_dict()
-        # What a user's module adds to it (get_extra_state) need not be a tensor.
-        return {
-            name: value.detach().clone() if torch.is_tensor(value) else copy.deepcopy(value)
-            for name, value in state.items()
-        }
+        """A copy of all parameters and buffers; names that share a tensor share its copy.
+
+        What a user's module adds to its state (get_extra_state) need not be a tensor.
+        """
+        copies: dict[int, Any] = {}
+        state = self.model.state_dict(keep_vars=True)  # else each name has a tensor of its own
+        for value in state.values():
+            if id(value) not in copies:
+                is_tensor = torch.is_tensor(value)
+                copies[id(value)] = value.detach().clone() if is_tensor else copy.deepcopy(value)
+        return {name: copies[id(value)] for name, value in state.items()}
 
     def load(self, weights: dict[str, torch.Tensor]) -> None:
         """Take back what `weights` gave."""
@@ -210,7 +213,7 @@ class Learner:
         return sum(weight.numel() for weight in self.parameters)
 
     def update_flops(self) -> int:
-        """What one batch costs, roughly: see `threads`."""
+        """What one batch costs, roughly: see `arithmetic`."""
         batch = batch_examples(self.config.train, len(self.data.train))
         return update_flops(self.parameter_count(), batch)
 

@@ -78,34 +78,34 @@ def train_cohort(
     engine = _stacked_engine(trials, data, folder) if stacked else None
     engine = engine or LoopedEngine(trials, data, folder=folder)
     examples = measured_examples(data)
-    watches = {trial.number: Watch(trial, seconds=trial_seconds) for trial in trials}
+    monitors = {trial.number: Monitor(trial, seconds=trial_seconds) for trial in trials}
     outcomes: dict[int, TrialOutcome] = {}
-    alive = set(watches)
+    alive = set(monitors)
     ended: list[TrialOutcome] = []
     while alive or ended:
         records, improved, over = [], [], []
         for number, seen in (engine.run_epoch() if alive else {}).items():
-            watch = watches[number]
+            monitor = monitors[number]
             if isinstance(seen, Stop):
-                watch.stop = seen
+                monitor.stop = seen
             else:
                 records.append(seen)
-                if watch.see(seen):
+                if monitor.see(seen):
                     improved.append(number)
-            if watch.done:
-                over.append(watch)
+            if monitor.done:
+                over.append(monitor)
         engine.keep_best(improved)
         ended += _let_go(over, engine, alive, examples)
         outcomes |= {outcome.record.number: outcome for outcome in ended}
         stops = (yield CohortEpoch(records=records, ended=ended)) or {}
-        stopped = [watches[number] for number in stops if number in alive]
-        for watch in stopped:
-            watch.stop = stops[watch.trial.number]
+        stopped = [monitors[number] for number in stops if number in alive]
+        for monitor in stopped:
+            monitor.stop = stops[monitor.trial.number]
         ended = _let_go(stopped, engine, alive, examples)
     return [outcomes[trial.number] for trial in trials]
 
 
-class Watch:
+class Monitor:
     """Follows one trial: its history, its best epoch, and whether it is done.
 
     The objective is `dev_error` or `dev_loss`; only a strictly smaller one counts as better. On
@@ -169,21 +169,24 @@ def _stacked_engine(trials: Sequence[Trial], data: DeviceData, folder: Path) -> 
 
 
 def _let_go(
-    watches: Sequence[Watch], engine: Engine, alive: set[int], examples: Mapping[str, int]
+    monitors: Sequence[Monitor], engine: Engine, alive: set[int], examples: Mapping[str, int]
 ) -> list[TrialOutcome]:
     """The outcomes of trials that are over, which leave the engine."""
-    numbers = [watch.trial.number for watch in watches]
+    numbers = [monitor.trial.number for monitor in monitors]
     engine.drop(numbers)
     alive.difference_update(numbers)
-    finals = engine.finish([watch.trial.number for watch in watches if watch.usable])
-    return [_outcome(watch, finals.get(watch.trial.number), engine, examples) for watch in watches]
+    finals = engine.finish([monitor.trial.number for monitor in monitors if monitor.usable])
+    return [
+        _outcome(monitor, finals.get(monitor.trial.number), engine, examples)
+        for monitor in monitors
+    ]
 
 
 def _outcome(
-    watch: Watch, final: Final | Stop | None, engine: Engine, examples: Mapping[str, int]
+    monitor: Monitor, final: Final | Stop | None, engine: Engine, examples: Mapping[str, int]
 ) -> TrialOutcome:
-    trial, best, good = watch.trial, watch.best, watch.usable
-    stop = watch.stop
+    trial, best, good = monitor.trial, monitor.best, monitor.usable
+    stop = monitor.stop
     if isinstance(final, Stop):
         stop, final, good = final, None, False
     train = final.train if final else None
@@ -193,7 +196,7 @@ def _outcome(
     record = trial.record(
         stop.state if stop else TrialState.COMPLETE,
         stop.reason if stop else "",
-        objective=watch.objective(best) if best and good else None,
+        objective=monitor.objective(best) if best and good else None,
         best_epoch=best.epoch if best else None,
         train_loss=train.loss if train else best.train_loss if best else None,
         train_error=train.error if train else best.train_error if best else None,
@@ -202,10 +205,10 @@ def _outcome(
         test_loss=final.test.loss if final and final.test else None,
         test_error=final.test.error if final and final.test else None,
         train_dev_error=final.train_dev.error if final and final.train_dev else None,
-        epochs=len(watch.history),
+        epochs=len(monitor.history),
         examples=examples,
         parameters=engine.parameters(trial.number),
-        seconds=math.fsum(record.seconds for record in watch.history),
-        history=tuple(watch.history),
+        seconds=math.fsum(record.seconds for record in monitor.history),
+        history=tuple(monitor.history),
     )
     return TrialOutcome(record=record, weights=final.weights if final else {})

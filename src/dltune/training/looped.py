@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from dltune.data.device import DeviceData
 from dltune.errors import ModelError
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.training.arithmetic import threads_for
 from dltune.training.engine import Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
 from dltune.training.learner import Learner
 from dltune.training.memory import ran_out_of_memory
-from dltune.training.threads import threads_for
 
 Result = TypeVar("Result")
 
@@ -69,10 +69,7 @@ class LoopedEngine:
             train=learner.measure_final_train(),
             test=None if data.test is None else learner.measure(data.test),
             train_dev=None if data.train_dev is None else learner.measure(data.train_dev),
-            weights={
-                name: value.cpu() if torch.is_tensor(value) else value
-                for name, value in weights.items()
-            },
+            weights=_on_cpu(weights),
         )
 
     def parameters(self, trial: int) -> int:
@@ -105,6 +102,12 @@ class LoopedEngine:
             dead_units=dead_units,
             seconds=time.perf_counter() - start,
         )
+
+
+def _on_cpu(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The same on the CPU; names that share a tensor still do."""
+    moved = {id(one): one.cpu() if torch.is_tensor(one) else one for one in weights.values()}
+    return {name: moved[id(one)] for name, one in weights.items()}
 
 
 def guarded(config: Config, action: Callable[[], Result]) -> Result | Stop:

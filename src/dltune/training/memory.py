@@ -1,4 +1,4 @@
-"""Memory that ran out, by whichever name torch reports it."""
+"""Memory: keeping what tensors free, telling that it ran out, and how much is left."""
 
 from __future__ import annotations
 

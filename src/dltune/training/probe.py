@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 
-from dltune.data.device import DeviceData
+from dltune.data.device import DeviceData, wait_for
 from dltune.recipe.schema import FactoryConfig
+from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 from dltune.training.batches import batch_examples, updates_per_epoch
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.memory import available_bytes, keep_freed_memory, ran_out_of_memory
 from dltune.training.stacked.learner import StackedLearner
 from dltune.training.stacked.stackable import why_not_stackable
-from dltune.training.threads import SHARED_FLOPS, threads_for, update_flops
 
 # Sizes double from here. Smaller stacks are no faster for any of the models of docs/benchmarks.md:
 # with 4 rows a step of the smallest network costs twice as much a row as with 32.
@@ -157,16 +157,9 @@ def _fastest(updates: Callable[[], Iterator[object]], device: torch.device) -> f
     fastest, endless = math.inf, itertools.chain.from_iterable(iter(updates, None))
     next(endless)
     for _ in range(TIMED_UPDATES):
-        _wait_for(device)
+        wait_for(device)
         start = time.perf_counter()
         next(endless)
-        _wait_for(device)
+        wait_for(device)
         fastest = min(fastest, time.perf_counter() - start)
     return fastest
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

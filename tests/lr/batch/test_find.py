@@ -12,9 +12,9 @@ import torch
 
 from dltune.data.device import DeviceData
 from dltune.errors import ModelError, TrainingError
-from dltune.lr.batch.climb import size_between, whole_updates
-from dltune.lr.batch.find import candidate_sizes, find_batch_size
+from dltune.lr.batch.find import candidate_sizes, find_batch_size, size_between, whole_updates
 from dltune.lr.batch.sizes import BatchSizes, ClimbEnd
+from dltune.lr.find import load
 from dltune.recipe.schema import Config
 from dltune.training.learner import Learner
 
@@ -70,6 +70,15 @@ def test_batches_double_up_to_the_train_split() -> None:
         TRAIN,
     )
     assert len(found.notes) == 2
+
+
+def test_the_data_may_be_given(tmp_path: Path) -> None:
+    """They are not loaded again, from a place where there is nothing."""
+    loaded = load(config(), folder=HERE)
+    elsewhere = config(data={"source": "nothing.csv", "target": "y"})
+    found = find_batch_size(elsewhere, folder=tmp_path, largest=16, loaded=loaded)
+    assert (batches(found), found.train_examples) == ([8, 16], TRAIN)
+    assert found.notes == loaded.notes
 
 
 def test_batches_can_end_earlier_and_begin_elsewhere() -> None:

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from dltune.errors import DataError, DltuneError, ModelError, SweepError, TrainingError
-from dltune.lr.combine import combine
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.extend import DEFAULT_RANGES
 from dltune.lr.own.model import sweep_own
 from dltune.lr.own.training import OwnTraining
+from dltune.lr.smooth import combine
 from dltune.lr.suggest import suggest
 
 Batch = tuple[torch.Tensor, torch.Tensor]

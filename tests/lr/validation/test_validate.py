@@ -170,8 +170,10 @@ def test_the_untrained_loss_is_that_of_the_first_seeds_model(wine: DeviceData) -
 
 
 def test_watch_is_called_with_the_trainings_done(wine: DeviceData) -> None:
-    seen: list[float] = []
-    found = tried(wine, watch=seen.append)
+    told: list[tuple[str, float, float]] = []
+    found = tried(wine, watch=lambda *what: told.append(what))
+    seen = [done for _, done, _ in told]
+    assert {(stage, total) for stage, _, total in told} == {("validation", found.plan.trainings)}
     assert seen == sorted(seen)
     assert len(seen) > 6  # an epoch of all that are trained at once
     assert seen[-1] == found.trainings

@@ -109,7 +109,7 @@ def test_models_are_told_apart_by_what_they_are(trainer: Trainer) -> None:
         own(7, "nowhere"),
     ]
     kinds = trainer.kinds([one.config for one in models])
-    assert kinds[0] == kinds[1]
+    assert kinds[0] == kinds[1] == kinds[3]  # it does nothing with its label
     assert len({kinds[0], kinds[2], kinds[4], kinds[5], CANNOT_BE_BUILT}) == 5
     assert kinds[6] == kinds[7] == CANNOT_BE_BUILT
 
@@ -118,7 +118,7 @@ def test_telling_models_apart_leaves_the_random_numbers_alone(trainer: Trainer) 
     torch.manual_seed(3)
     expected = torch.rand(2).tolist()
     torch.manual_seed(3)
-    trainer.kinds([own(0, "build").config])
+    trainer.kinds([own(n, "with_dropout", f"model.p=0.{n}").config for n in (1, 2)])
     assert torch.rand(2).tolist() == expected
 
 

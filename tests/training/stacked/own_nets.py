@@ -198,6 +198,83 @@ class KeepsGenerator(Linear):
         self.generator = np.random.default_rng(0)
 
 
+class UsesGenerator(KeepsGenerator):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x) * float(self.generator.random())
+
+
+class KeepsConstant(Linear):
+    """A tensor that stays where the module is made, and the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = {"scale": torch.arange(OUTPUTS) + 1}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x) * self.table["scale"]
+
+
+class KeepsFirstShape(Linear):
+    """Makes a table in the first pass, from the shape alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.table is None:
+            self.table = torch.linspace(0, 1, x.shape[1])
+        return self.head(x + self.table)
+
+
+def counts_in_a_closure() -> nn.Module:
+    """A model whose outputs fade pass by pass, by a number that is no attribute."""
+    passes = 0
+
+    class Counting(Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            nonlocal passes
+            passes += 1
+            return super().forward(x) / (1.0 + passes)
+
+    return Counting()
+
+
+def remembers_in_a_closure() -> nn.Module:
+    """A model that adds the mean of the batch before."""
+    last: list[torch.Tensor] = []
+
+    class Remembering(Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            before = last.pop() if last else torch.zeros(INPUTS)
+            last.append(x.detach().mean(0))
+            return super().forward(x + before)
+
+    return Remembering()
+
+
+def random_scale() -> nn.Module:
+    """A number of its own for every seed, which is no attribute."""
+    return closing_over(float(torch.rand(())))
+
+
+def hooked_gradient() -> nn.Module:
+    module = Linear()
+    module.head.weight.register_hook(lambda gradient: 2 * gradient)
+    return module
+
+
+def hooked_after_gradient() -> nn.Module:
+    module = Linear()
+
+    def double(weight: torch.Tensor) -> None:
+        assert weight.grad is not None
+        weight.grad.mul_(2)
+
+    module.head.weight.register_post_accumulate_grad_hook(double)
+    return module
+
+
 class NoisyAlways(Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(x + torch.randn_like(x))
@@ -338,4 +415,7 @@ STACKABLE = {
     "one rectifier": OneRectifier,
     "shrinks its weights": ShrinksWeights,
     "class in a function": lambda: closing_over(2.0),
+    "keeps a generator": KeepsGenerator,
+    "keeps a constant": KeepsConstant,
+    "makes a table in its first pass": KeepsFirstShape,
 }

@@ -69,6 +69,7 @@ def test_can_be_stacked(kind: str, data: DeviceData, tmp_path: Path) -> None:
 
 ITEM = "its forward pass calls .item() on a tensor"
 SHARED = "its forward pass writes into a tensor that all trials share"
+LEAVES = "its forward pass leaves something behind that changes the next one"
 OUTSIDE = "it keeps a tensor outside of parameters and buffers: "
 
 
@@ -88,8 +89,14 @@ OUTSIDE = "it keeps a tensor outside of parameters and buffers: "
         ("KeepsTensor", f"{OUTSIDE}self.table"),
         ("KeepsOutputs", f"{OUTSIDE}self.last['outputs']"),
         ("KeepsLayers", f"{OUTSIDE}self.layers[0].weight"),
-        ("KeepsGenerator", "it keeps what cannot be compared between trials: self.generator"),
+        ("UsesGenerator", LEAVES),
+        ("counts_in_a_closure", LEAVES),
+        ("remembers_in_a_closure", LEAVES),
         ("CountsPasses", "its forward pass changes self.passes"),
+        (
+            "random_scale",
+            "another seed makes another model: the same weights give other numbers",
+        ),
         ("DrawsNumpy", "its forward pass draws random numbers of NumPy or Python"),
         ("NoisyAlways", "its forward pass draws random numbers in eval mode too"),
         (
@@ -112,6 +119,14 @@ def test_a_wrong_rule_is_seen(kind: str, mode: str, data: DeviceData, tmp_path: 
     )
     assert share is not None
     assert 0.01 < float(share[1]) < 10
+
+
+@pytest.mark.parametrize("kind", ["hooked_gradient", "hooked_after_gradient"])
+def test_a_hook_of_a_weight_is_not_called_in_a_stack(
+    kind: str, data: DeviceData, tmp_path: Path
+) -> None:
+    found = reason_for(kind, data, tmp_path)
+    assert found == "in eval mode its gradients in a stack and alone differ by 0.5 of the largest"
 
 
 def test_a_model_of_random_depth(data: DeviceData, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from dltune.data.dataset import SPLITS
 from dltune.data.raw import RawData
 from dltune.data.selection import LISTED_NAMES
-from dltune.data.sources.pairs import SPLITS, WHOLE, raw_from_pairs, split_name
+from dltune.data.sources.pairs import WHOLE, raw_from_pairs, split_name
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
 

@@ -59,7 +59,7 @@ def read_source(config: DataConfig, *, folder: Path) -> RawData:
 
         return read_csv(path, config)
     if ending in PARQUET_ENDINGS:
-        from dltune.data.sources.parquet import read_parquet
+        from dltune.data.sources.typed_table import read_parquet
 
         return read_parquet(path, config)
     if ending in NPZ_ENDINGS:

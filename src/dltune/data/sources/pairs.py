@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.dataset import SPLITS
 from dltune.data.raw import (
     Column,
     NumericColumn,
@@ -18,11 +19,9 @@ from dltune.data.raw import (
     TextColumn,
     text_column,
 )
-from dltune.data.selection import refuse_target, select_columns
+from dltune.data.selection import refuse_target
 from dltune.errors import DataError, closest
 from dltune.recipe.schema import DataConfig
-
-SPLITS = ("train", "dev", "test", "train-dev")
 
 ALIASES = {
     "val": "dev",
@@ -118,7 +117,9 @@ def _features(
 ) -> tuple[Column, ...] | NDArray[Any]:
     origin = config.source
     if _is_frame(values[0]):
-        return _frame_columns(values, parts, config)
+        from dltune.data.sources.typed_table import columns_of_frames
+
+        return columns_of_frames(values, parts, config)
     if config.drop or config.categorical:
         raise DataError(
             f"{origin}: X is an array without column names, so data.drop and data.categorical have "
@@ -159,44 +160,6 @@ def _check_features(array: NDArray[Any], what: str) -> None:
             f"{what}: has shape {array.shape}: its examples hold no numbers",
             hint="Give at least one column.",
         )
-
-
-def _frame_columns(frames: list[Any], parts: list[str], config: DataConfig) -> tuple[Column, ...]:
-    import pandas as pd
-    import pyarrow as pa
-
-    from dltune.data.sources.arrow_columns import column_from_arrow
-
-    origin = config.source
-    for frame, part in zip(frames, parts, strict=True):
-        if not _is_frame(frame) or list(frame.columns) != list(frames[0].columns):
-            raise DataError(
-                f"{origin}: X of {part} does not have the columns of X of {parts[0]}",
-                hint="Give all splits frames with the same columns in the same order.",
-            )
-    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    names = [str(name) for name in frame.columns]
-    selection = select_columns(names, config, origin=origin, own_target=True)
-    columns = []
-    for name in selection.features:
-        values = frame.iloc[:, names.index(name)]
-        as_text = name in selection.forced
-        try:
-            array = pa.chunked_array([pa.array(values, from_pandas=True)])
-            column = column_from_arrow(name, array, dtype="float32", as_text=as_text, origin=origin)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(
-                f"{origin}, column {name!r}: mixes types: {str(error).splitlines()[0]}",
-                hint=f"Make it one type in the function, such as X[{name!r}].astype(str).",
-            ) from error
-        except pa.ArrowNotImplementedError as error:  # complex numbers, intervals
-            raise DataError(
-                f"{origin}, column {name!r}: holds values of type {values.dtype}; a column must "
-                "hold numbers, booleans or texts",
-                hint=f"Make it one of them in the function, such as X[{name!r}].astype(str).",
-            ) from error
-        columns.append(column)
-    return tuple(columns)
 
 
 def _targets(values: list[Any], config: DataConfig) -> tuple[Column, ...]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dltune.data.dataset import SPLITS
 from dltune.data.raw import RawData
-from dltune.data.sources.pairs import SPLITS, WHOLE, raw_from_pairs, split_name
+from dltune.data.sources.pairs import WHOLE, raw_from_pairs, split_name
 from dltune.errors import DataError, DltuneError
 from dltune.recipe.references import load_reference
 from dltune.recipe.schema import DataConfig

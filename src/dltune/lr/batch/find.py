@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from dltune.data.device import resolve_device, to_device
-from dltune.data.load import load_data
-from dltune.errors import DltuneError, ModelError, TrainingError
-from dltune.lr.batch.climb import Climb
-from dltune.lr.batch.memory import default_limit
-from dltune.lr.batch.sizes import BatchSizes, ClimbEnd
-from dltune.lr.sweep import untouched_random_states
-from dltune.recipe.schema import Config, FactoryConfig
+import torch
+
+from dltune.data.device import DeviceData, wait_for
+from dltune.errors import TrainingError
+from dltune.lr.batch.memory import (
+    PeakMemory,
+    default_limit,
+    fixed_bytes,
+    free_cache,
+    predict_bytes,
+    saved_bytes,
+)
+from dltune.lr.batch.sizes import BatchRow, BatchSizes, ClimbEnd
+from dltune.lr.find import Loaded, load
+from dltune.lr.sweep import named_failures, untouched_random_states
+from dltune.recipe.schema import Config
+from dltune.training.arithmetic import threads_for
 from dltune.training.batches import batch_examples
-from dltune.training.memory import keep_freed_memory
+from dltune.training.learner import Learner
+from dltune.training.memory import keep_freed_memory, ran_out_of_memory
 
 SMALLEST_BATCH = 8
 
@@ -28,6 +39,7 @@ def find_batch_size(
     smallest: int = SMALLEST_BATCH,
     largest: int | None = None,
     memory_bytes: int | None = None,
+    loaded: Loaded | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> BatchSizes:
     """Time and weigh an update of a config's model at batches that double until no more fit.
@@ -38,6 +50,7 @@ def find_batch_size(
     largest       to end with; by default, and at most, the whole train split.
     memory_bytes  that an update may take; by default a quarter of what is free on the CPU, where it
                   is a count, and elsewhere as much as there is.
+    loaded        the config's data, where they are there already.
     watch         called with the batch that is tried next.
 
     Real updates, at a learning rate of 0, so that no rate can blow up what is timed. A batch whose
@@ -57,9 +70,9 @@ def find_batch_size(
     ([8, 16, 32, 64, 90], 'train-split')
     """
     keep_freed_memory()
-    with untouched_random_states(), _named_failures(config):
-        dataset = load_data(config.data, folder=folder)
-        data = to_device(dataset, resolve_device(config.train.device))
+    with untouched_random_states(), named_failures(config.model, where="at a batch that was tried"):
+        there = loaded or load(config, folder=folder)
+        data = there.data
         own = batch_examples(config.train, len(data.train))
         sizes = candidate_sizes(smallest, largest, examples=len(data.train), own=own)
         limit = default_limit(data.device) if memory_bytes is None else memory_bytes
@@ -78,7 +91,7 @@ def find_batch_size(
         train_examples=len(data.train),
         own=own,
         accumulate=config.train.accumulate,
-        notes=dataset.notes,
+        notes=there.notes,
     )
 
 
@@ -112,18 +125,151 @@ def candidate_sizes(smallest: int, largest: int | None, *, examples: int, own: i
     return sorted({*doubling, last, *([own] if smallest <= own <= last else [])})
 
 
-@contextlib.contextmanager
-def _named_failures(config: Config) -> Iterator[None]:
-    """What a user's own model raises becomes an error that says where."""
-    try:
-        yield
-    except DltuneError:
-        raise
-    except Exception as error:
-        if not isinstance(config.model, FactoryConfig):
-            raise
-        first_line = str(error).partition("\n")[0]
-        raise ModelError(
-            f"the model of {config.model.factory!r} raised {type(error).__name__} "
-            f"at a batch that was tried: {first_line}"
-        ) from error
+PILOT_BATCH = 2  # measured first, to predict the smallest from; batch norm cannot have fewer
+MULTIPLE = 8  # of sizes between powers of two: what vector units and tensor cores take at once
+FINEST = 0.25  # the largest that fits is known to this share of it
+
+# The fastest of so many updates counts, since noise only ever adds, and at least of a quarter of a
+# second of them, as a small update is shorter than an interruption.
+FEWEST_TIMED, MOST_TIMED, TIMED_SECONDS = 3, 100, 0.25
+
+
+class Climb:
+    """Tries batches one by one, and stops at the first that does not fit.
+
+    config       whose batch size is replaced.
+    data         on its device.
+    folder       where relative references of the recipe are looked up.
+    limit_bytes  of an update; None for no limit but the device's.
+    watch        called with the batch that is tried next.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        data: DeviceData,
+        folder: Path,
+        limit_bytes: int | None,
+        watch: Callable[[int], None] | None = None,
+    ) -> None:
+        self._config = config
+        self._data = data
+        self._folder = folder
+        self._limit = limit_bytes
+        self._watch = watch
+        self._fixed = 0
+        self._points: list[tuple[int, int]] = []  # the pilot's among them
+        self.rows: list[BatchRow] = []
+        self.end: ClimbEnd | None = None
+        self.refused: int | None = None
+        self.refused_bytes: int | None = None
+
+    def run(self, sizes: Sequence[int]) -> None:
+        """Try the sizes, which rise, and where one does not fit some between it and the last."""
+        if not self._fits(min(PILOT_BATCH, sizes[0]), is_pilot=True):
+            self.refused = sizes[0]
+            return
+        for size in sizes:
+            if not self._fits(size):
+                break
+        while self.rows and self.refused is not None:
+            middle = size_between(self.rows[-1].batch, self.refused)
+            if middle is None:
+                break
+            self._fits(middle)
+
+    def _fits(self, batch: int, *, is_pilot: bool = False) -> bool:
+        """Measure a batch if it is predicted to fit; a refusal is noted."""
+        if self._points:
+            predicted = predict_bytes(self._points, batch, fixed=self._fixed)
+            if self._limit is not None and predicted > self._limit:
+                return self._refuse(batch, ClimbEnd.LIMIT, predicted)
+        if self._watch is not None and not is_pilot:
+            self._watch(batch)
+        row: BatchRow | None = None
+        try:
+            row = self._measured(batch, is_pilot=is_pilot)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+        # Here the exception, whose traceback holds the tensors, is no more.
+        if row is None:
+            free_cache(self._data.device)
+            return self._refuse(batch, ClimbEnd.OUT_OF_MEMORY, None)
+        if self._limit is not None and row.memory_bytes > self._limit and not is_pilot:
+            return self._refuse(batch, ClimbEnd.LIMIT, row.memory_bytes)
+        if not self._points or batch > self._points[-1][0]:
+            self._points.append((batch, row.memory_bytes))
+        if not is_pilot:
+            self.rows.append(row)
+        return True
+
+    def _refuse(self, batch: int, end: ClimbEnd, taken: int | None) -> bool:
+        self.refused, self.refused_bytes, self.end = batch, taken, end
+        return False
+
+    def _measured(self, batch: int, *, is_pilot: bool) -> BatchRow:
+        peak = PeakMemory(self._data.device)
+        train = self._config.train.model_copy(update={"batch_size": batch})
+        config = self._config.model_copy(update={"train": train})
+        learner = Learner(config, seed=train.seed, data=self._data, folder=self._folder)
+        self._fixed = fixed_bytes(learner.model, config.optim)
+        learner.set_lr(0.0)
+        updates = whole_updates(learner)
+        counted = 0
+        with threads_for(learner.update_flops()), learner.training():
+            if self._data.device.type == "cpu":
+                counted = self._fixed + saved_bytes(learner, next(updates)[0])
+            seconds = fastest_update(learner, updates, most=1 if is_pilot else MOST_TIMED)
+        measured = peak.rise()
+        return BatchRow(
+            batch=batch,
+            examples=sum(map(len, next(updates))),
+            updates_per_epoch=learner.updates_per_epoch,
+            microseconds=1e6 * seconds,
+            memory_bytes=counted if measured is None else measured,
+        )
+
+
+def size_between(fits: int, refused: int) -> int | None:
+    """The multiple of 8 in the middle of two sizes; None if they are close enough.
+
+    >>> size_between(256, 512), size_between(384, 512), size_between(448, 512)
+    (384, 448, None)
+    """
+    if refused - fits <= max(MULTIPLE, FINEST * fits):
+        return None
+    return (fits + refused) // 2 // MULTIPLE * MULTIPLE
+
+
+def whole_updates(learner: Learner) -> Iterator[list[torch.Tensor]]:
+    """Batches of updates without end, those that come out smaller at an epoch's end left out."""
+    whole = 0
+    while True:
+        for batches in learner.update_batches().epoch():
+            examples = sum(map(len, batches))
+            whole = max(whole, examples)  # the first update of an epoch has most
+            if examples == whole:
+                yield batches
+
+
+def fastest_update(
+    learner: Learner, updates: Iterator[list[torch.Tensor]], *, most: int = MOST_TIMED
+) -> float:
+    """Seconds of the fastest of a few updates; the first, which allocates, does not count."""
+    device, fastest, spent = learner.data.device, math.inf, 0.0
+    for number in range(most + 1):
+        batches = next(updates)
+        wait_for(device)
+        start = time.perf_counter()
+        learner.gradients(batches)
+        learner.apply()
+        wait_for(device)
+        seconds = time.perf_counter() - start
+        if number == 0:
+            continue
+        fastest, spent = min(fastest, seconds), spent + seconds
+        if number >= FEWEST_TIMED and spent >= TIMED_SECONDS:
+            break
+    return fastest

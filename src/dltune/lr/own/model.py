@@ -18,7 +18,7 @@ from torch import nn
 from dltune.errors import ModelError, SweepError
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.extend import DEFAULT_RANGES, SweepRange, sweep_where_needed
-from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE_OWN, sweep_seeds
+from dltune.lr.finder import DEFAULT_SEEDS, STEPS_PER_DECADE_OWN
 from dltune.lr.own.batches import OwnBatches, moved, uses_of_a_weight
 from dltune.lr.own.copy import untouched_buffers
 from dltune.lr.own.optimizer import (
@@ -29,11 +29,10 @@ from dltune.lr.own.optimizer import (
 )
 from dltune.lr.own.training import OwnTraining, check_graph
 from dltune.lr.steppers import Look
-from dltune.lr.sweep import drive, untouched_random_states
-from dltune.training.memory import ran_out_of_memory
+from dltune.lr.sweep import drive, named_failures, sweep_seeds, untouched_random_states
+from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 from dltune.training.randomness import seed_all
 from dltune.training.seeds import derive_seed
-from dltune.training.threads import SHARED_FLOPS, threads_for, update_flops
 
 RANGE_HINT = "Try low=1e-6, high=10, steps=100."
 
@@ -170,7 +169,11 @@ def sweep_own(
     if seeds < 1:
         raise SweepError(f"seeds = {seeds}: at least 1 sweep is needed", hint="Try seeds=5.")
     own_seeds = sweep_seeds(seed, seeds)
-    with _nothing_changed(training, batches), _named_failures():
+    too_large = SweepError(
+        "the sweep ran out of memory: it trains a copy of the model next to the model",
+        hint="Try smaller batches with accumulate=4: less memory, as many examples an update.",
+    )
+    with _nothing_changed(training, batches), named_failures(None, too_large=too_large):
         name = recipe_name(OwnStepper(training, batches, seed=own_seeds[0]).optimizer)
         start = _range(name, low=low, high=high, steps=steps)
         curves, notes = sweep_where_needed(
@@ -231,19 +234,6 @@ def _nothing_changed(training: OwnTraining, batches: OwnBatches) -> Iterator[Non
         torch.autograd.set_detect_anomaly(False),  # it would raise where a sweep is to end
     ):
         yield
-
-
-@contextlib.contextmanager
-def _named_failures() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not ran_out_of_memory(error):
-            raise
-        raise SweepError(
-            "the sweep ran out of memory: it trains a copy of the model next to the model",
-            hint="Try smaller batches with accumulate=4: less memory, as many examples an update.",
-        ) from error
 
 
 def _device_of(training: OwnTraining) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from dltune.data.device import DeviceData
 from dltune.lr.blow_up import ROUNDING
 from dltune.lr.suggest import two_digits
-from dltune.lr.sweep import named_failures, untouched_random_states
+from dltune.lr.sweep import Watch, sweep_failures, sweep_seeds, untouched_random_states
 from dltune.lr.validation.choose import Candidate, Choice, choose
 from dltune.lr.validation.plan import PER_DECADE, Rung, ValidationPlan, compressed
 from dltune.recipe.schema import Config
@@ -20,9 +20,6 @@ from dltune.training.history import Trial, TrialRecord, TrialState
 from dltune.training.learner import Learner
 from dltune.training.loop import train_cohort
 from dltune.training.memory import ran_out_of_memory
-from dltune.training.seeds import derive_seed
-
-Watch = Callable[[float], None]
 
 # If the best candidate lies at an end, two more are tried beyond it, and again: after four times
 # the rates reach two decades further than those around the suggestion.
@@ -76,7 +73,7 @@ def validate(
     data     on the device to train on.
     folder   where relative references of the recipe are looked up.
     stacked  whether the candidates are trained at once.
-    watch    called with the whole trainings done so far.
+    watch    called after every epoch: ("validation", whole trainings done so far, those planned).
 
     The first round is judged by the mean of the lowest dev losses; the best go on and are trained
     anew, for longer. If the best lies at an end, candidates are added beyond it. The rule at the
@@ -86,9 +83,9 @@ def validate(
 
     Raises what a training raises.
     """
-    seeds = [seed, *(derive_seed(seed, "lr-find", number) for number in range(1, _most(plan)))]
-    with untouched_random_states(), named_failures(config):
-        trainer = _Trainer(config, seeds, data, folder, stacked, watch)
+    seeds = sweep_seeds(seed, max(rung.seeds for rung in plan.rungs))
+    with untouched_random_states(), sweep_failures(config):
+        trainer = _Trainer(config, seeds, data, folder, stacked, plan.trainings, watch)
         rates = _first_rates(min(center, ceiling), own, plan.rungs[0], ceiling=ceiling)
         candidates = trainer.extended(rates, plan.rungs[0], ceiling=ceiling)
         for rung in plan.rungs[1:]:
@@ -110,10 +107,6 @@ def validate(
 
 def _joined(one: Candidate, longer: Candidate | None) -> Candidate:
     return one if longer is None else dataclasses.replace(one, rounds=one.rounds + longer.rounds)
-
-
-def _most(plan: ValidationPlan) -> int:
-    return max(rung.seeds for rung in plan.rungs)
 
 
 def _first_rates(
@@ -151,11 +144,12 @@ class _Trainer:
         data: DeviceData,
         folder: Path,
         stacked: bool,
+        planned: float,
         watch: Watch | None,
     ) -> None:
         self._config, self._seeds = config, seeds
         self._data, self._folder, self._stacked = data, folder, stacked
-        self._watch = watch
+        self._watch, self._planned = watch, planned
         self._learner = Learner(config, seed=seeds[0], data=data, folder=folder)
         self.trainings = 0.0
         self.updates = 0
@@ -221,7 +215,7 @@ class _Trainer:
             self.trainings += len(epoch.records) / whole
             self.updates += len(epoch.records) * of_epoch
             if self._watch is not None:
-                self._watch(self.trainings)
+                self._watch("validation", self.trainings, self._planned)
 
     def untrained(self) -> float:
         """Dev loss of a fresh model."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dltune.data.dataset import SPLITS, Dataset, Examples
+from dltune.data.dataset import SPLIT_FIELDS, Dataset, Examples
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
 from dltune.search.data_shelf import DataShelf
@@ -89,12 +89,12 @@ class MappedShelf(DataShelf):
 def write_dataset(folder: Path, config: DataConfig, dataset: Dataset) -> None:
     """Write the data set of a `[data]` section."""
     folder.mkdir()
-    for split in SPLITS:
+    for split in SPLIT_FIELDS:
         examples = getattr(dataset, split)
         if examples is not None:
             for part in PARTS:
                 np.save(folder / f"{split}-{part}.npy", getattr(examples, part))
-    none = dict.fromkeys(SPLITS)
+    none = dict.fromkeys(SPLIT_FIELDS)
     about = {field.name: getattr(dataset, field.name) for field in dataclasses.fields(dataset)}
     (folder / ABOUT).write_bytes(pickle.dumps((config, about | none)))
 
@@ -102,7 +102,7 @@ def write_dataset(folder: Path, config: DataConfig, dataset: Dataset) -> None:
 def read_dataset(folder: Path) -> tuple[DataConfig, Dataset]:
     """What `write_dataset` wrote: the section, and the data set with mapped arrays."""
     config, about = pickle.loads((folder / ABOUT).read_bytes())
-    splits: dict[str, Any] = {split: _read_split(folder, split) for split in SPLITS}
+    splits: dict[str, Any] = {split: _read_split(folder, split) for split in SPLIT_FIELDS}
     return config, Dataset(**about | splits)
 
 

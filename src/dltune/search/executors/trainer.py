@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -227,31 +226,14 @@ class Trainer:
         The arguments of a factory may decide shapes, layers or numbers in them: only the models
         tell.
         """
-        found: dict[str, str] = {}
-        keys = [json.dumps(one.model.model_dump(mode="json"), sort_keys=True) for one in configs]
-        for key, config in zip(keys, configs, strict=True):
-            if key not in found:
-                found[key] = self._kind(config)
-        return [found[key] for key in keys]
-
-    def _kind(self, config: Config) -> str:
-        from dltune.models.build import build_model
-        from dltune.training.randomness import RandomStream
-        from dltune.training.stacked.fingerprint import fingerprint
+        from dltune.training.stacked.kinds import kinds
 
         try:
-            data = self._data(config)
-            with RandomStream(0, data.device).active():  # our own numbers stay where they are
-                return fingerprint(
-                    build_model(
-                        config.model,
-                        inputs=data.inputs,
-                        outputs=data.outputs,
-                        folder=self._folder,
-                    )
-                )
-        except Exception:  # the user's code may raise anything; the trial will tell what
-            return CANNOT_BE_BUILT
+            data = self._data(configs[0])
+        except DltuneError:  # the trials will tell what
+            return [CANNOT_BE_BUILT] * len(configs)
+        found = kinds(configs, data, folder=self._folder, seed=0)
+        return [CANNOT_BE_BUILT if kind is None else kind for kind in found]
 
     def _data(self, config: Config) -> DeviceData:
         return self._shelf.on_device(config.data, config.train.device)

@@ -14,6 +14,7 @@ from dltune.data.device import DeviceData, Tensors, in_double
 from dltune.models.build import build_model
 from dltune.models.dropout import dropout_layers
 from dltune.recipe.schema import FactoryConfig
+from dltune.training.arithmetic import arithmetic, threads_for, update_flops
 from dltune.training.batches import BatchOrder, batch_examples, update_slices
 from dltune.training.history import Trial
 from dltune.training.learner import (
@@ -22,7 +23,6 @@ from dltune.training.learner import (
     dropout_seeds,
     train_sample,
 )
-from dltune.training.precision import arithmetic
 from dltune.training.randomness import RandomStream, seed_all
 from dltune.training.seeds import derive_seed
 from dltune.training.stacked.dropout import DropoutMasks
@@ -34,7 +34,6 @@ from dltune.training.stacked.parameters import StackedParameters
 from dltune.training.stacked.rates import Rates, rows_of
 from dltune.training.stacked.regularizers import Regularizers
 from dltune.training.stacked.vmapped import VmappedNetwork, row_state
-from dltune.training.threads import threads_for, update_flops
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

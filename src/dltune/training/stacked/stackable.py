@@ -19,12 +19,14 @@ from dltune.models.dropout import Dropout
 from dltune.recipe.schema import Config
 from dltune.training.randomness import RandomStream, generator_states, seed_all
 from dltune.training.seeds import derive_seed
-from dltune.training.stacked.description import Description, describe
+from dltune.training.stacked.behaviour import behaviour, copies, gradients, load
 from dltune.training.stacked.parameters import StackedParameters
+from dltune.training.stacked.structure import attributes, first_change, structure
 from dltune.training.stacked.vmapped import VmappedNetwork, named_tensors
 
 EXAMPLES = 4  # more than one, as batch norm needs; few, as it must be quick
 ROWS = 2  # so that a number taken from one row for all is seen
+PASSES = 2  # so that what the first pass leaves behind is seen
 
 # The unit of rounding of TF32, in which a GPU may compute what it is told to compute in float32.
 TF32_UNIT = 2.0**-10
@@ -58,17 +60,20 @@ def why_not_stackable(config: Config, data: DeviceData, *, folder: Path, seed: i
     folder  where relative references of the recipe are looked up.
     seed    of the weights that it is tried with.
 
-    Two fresh modules are run on a few examples, as a stack and one by one, in eval and in train
-    mode, and outputs, gradients, buffers and weights are compared. Where random numbers come from
-    dropout layers, these are left out of the comparison, and where from elsewhere, only eval mode
-    is compared. Nothing that the user's code raises passes through, and the global random numbers
-    stay as they are.
+    Two fresh modules of two seeds must do the same with the same numbers in them, and one must do
+    it again: then all that tells the rows of a stack apart are parameters and buffers. Then both
+    are run on a few examples, as a stack and one by one, in eval and in train mode, and outputs,
+    gradients, buffers and weights are compared. Where random numbers come from dropout layers,
+    these are left out of the comparison, and where from elsewhere, only eval mode is compared.
+    Nothing that the user's code raises passes through, and the global random numbers stay as they
+    are.
     """
     with RandomStream(seed, data.device).active(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             modules = [_build(config, data, folder, derive_seed(seed, n)) for n in range(ROWS)]
-            reason = _held(modules) or _tried(modules, data)
+            reason = _apart(modules) or _beside_tensors(modules, data)
+            reason = reason or _tried([module.to(data.device) for module in modules], data)
         except Exception as error:  # the user's code may raise anything
             reason = _first_line(error)
     without_rule = NO_RULE.search(" ".join(str(one.message) for one in caught))
@@ -80,33 +85,49 @@ def why_not_stackable(config: Config, data: DeviceData, *, folder: Path, seed: i
 def _build(config: Config, data: DeviceData, folder: Path, seed: int) -> nn.Module:
     seed_all(seed, data.device)
     module = build_model(config.model, inputs=data.inputs, outputs=data.outputs, folder=folder)
-    return module.to(data.device, data.train.features.dtype)
+    return module.to(data.train.features.dtype)
 
 
-def _held(modules: Sequence[nn.Module]) -> str | None:
+def _apart(modules: Sequence[nn.Module]) -> str | None:
     """What can be told without running them."""
-    one, other = (describe(module) for module in modules)
-    if one.loose_tensors:
-        return _loose(one)
-    if one.incomparable:
-        return f"it keeps what cannot be compared between trials: {one.incomparable[0]}"
-    if (place := _first_change(one, other)) is not None:
+    if (place := first_change(*map(structure, modules))) is not None:
         return f"another seed makes another model: {place} differs"
     known = {id(tensor) for _, tensor in named_tensors(modules[0])}
     for key, value in modules[0].state_dict(keep_vars=True).items():
         if id(value) not in known:  # such as what get_extra_state returns
             return f"its state_dict() has {key}, which is neither a parameter nor a buffer"
-    return None
+    return _changed("another seed makes another model: {} differs", *map(attributes, modules))
 
 
-def _loose(description: Description) -> str:
-    return f"it keeps a tensor outside of parameters and buffers: {description.loose_tensors[0]}"
+def _changed(words: str, before: dict[str, Any], after: dict[str, Any]) -> str | None:
+    """What has come of a module's attributes."""
+    place = first_change(before, after)
+    if place is None:
+        return None
+    if isinstance(after.get(place, before.get(place)), torch.Tensor):
+        return f"it keeps a tensor outside of parameters and buffers: {place}"
+    return words.format(place)
 
 
-def _first_change(before: Description, after: Description) -> str | None:
-    """The first place where two descriptions differ."""
-    places = [*before.texts, *after.texts]
-    return next((p for p in places if before.texts.get(p) != after.texts.get(p)), None)
+def _beside_tensors(modules: Sequence[nn.Module], data: DeviceData) -> str | None:
+    """Whether more decides what a pass gives than parameters, buffers and inputs."""
+    one, other = modules
+    started, before = [*map(copies, modules)], attributes(one)
+    examples = data.train.features[: ROWS * EXAMPLES].cpu()
+
+    def numbers(module: nn.Module) -> str:
+        return behaviour(module, started[0], examples, outputs=data.outputs, seed=0)
+
+    first = numbers(one)
+    # Not only where the numbers change: a counter may matter after more passes than are tried.
+    reason = _changed("its forward pass changes {}", before, attributes(one))
+    if reason is None and numbers(other) != first:
+        reason = "another seed makes another model: the same weights give other numbers"
+    if reason is None and numbers(one) != first:
+        reason = "its forward pass leaves something behind that changes the next one"
+    for module, tensors in zip(modules, started, strict=True):
+        load(module, tensors)
+    return reason
 
 
 def _tried(modules: Sequence[nn.Module], data: DeviceData) -> str | None:
@@ -140,19 +161,19 @@ def _tried_in(
     """A reason or None, and whether torch's random numbers were drawn, in the mode set before."""
     stack = StackedParameters(modules)  # a copy: what follows changes the modules' own tensors
     examples = inputs[0] if mode == "eval" else inputs
-    before, states = describe(modules[0]), generator_states(inputs.device)
+    states = generator_states(inputs.device)
     alone = [
         _alone(module, examples if mode == "eval" else examples[row], direction)
         for row, module in enumerate(modules)
     ]
     of_python, of_numpy, *of_torch = map(_differ, states, generator_states(inputs.device))
-    reason = _left_behind(before, describe(modules[0]))
+    reason = None
     if of_python or of_numpy:
         reason = "its forward pass draws random numbers of NumPy or Python"
     elif mode == "eval" and any(of_torch):
         reason = "its forward pass draws random numbers in eval mode too"
     elif mode == "train":
-        reason = reason or _without_gradient(stack, alone[0]["gradients"])
+        reason = _without_gradient(stack, alone[0]["gradients"])
     if reason is not None:
         return reason, any(of_torch)
     try:
@@ -166,15 +187,14 @@ def _tried_in(
 
 
 def _alone(module: nn.Module, examples: torch.Tensor, direction: torch.Tensor) -> Tried:
-    outputs = module(examples.clone())
-    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    tried: Tried = {"outputs": [], "gradients": []}
+    for _ in range(PASSES):
+        outputs = module(examples.clone())
+        tried["gradients"] += gradients(module, outputs, direction)
+        tried["outputs"].append(outputs.detach())
     fixed = [weight for weight in module.parameters() if not weight.requires_grad]
-    return {
-        "outputs": [outputs],
-        "gradients": _gradients(outputs, weights, direction),
-        "weights": list(weights),
-        "buffers": [*fixed, *module.buffers()],
-    }
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    return {**tried, "weights": [*weights], "buffers": [*fixed, *module.buffers()]}
 
 
 def _together(
@@ -186,24 +206,19 @@ def _together(
     shared: bool,
 ) -> Tried:
     """The same with a dimension for the rows in front."""
-    inputs = examples if shared else examples.clone()
-    network, leaves = VmappedNetwork(module), list(stack.leaves.values())
-    outputs = network.in_its_mode(stack.leaves, stack.buffers, inputs, shared=shared)
-    outputs = outputs.transpose(1, 2)
-    return {
-        "outputs": [outputs],
-        "gradients": _gradients(outputs, leaves, direction.expand_as(outputs)),
-        "weights": list(leaves),
-        "buffers": list(stack.buffers.values()),
-    }
-
-
-def _gradients(
-    outputs: torch.Tensor, weights: Sequence[torch.Tensor], direction: torch.Tensor
-) -> list[torch.Tensor | None]:
-    if not outputs.requires_grad:  # a module may turn gradients off in eval mode
-        return [None] * len(weights)
-    return list(torch.autograd.grad(outputs, weights, direction, allow_unused=True))
+    tried: Tried = {"outputs": [], "gradients": []}
+    network, leaves = VmappedNetwork(module), [*stack.leaves.values()]
+    for _ in range(PASSES):
+        inputs = examples if shared else examples.clone()
+        outputs = network.in_its_mode(stack.leaves, stack.buffers, inputs, shared=shared)
+        outputs = outputs.transpose(1, 2)
+        if outputs.requires_grad:
+            towards = direction.expand_as(outputs)
+            tried["gradients"] += torch.autograd.grad(outputs, leaves, towards, allow_unused=True)
+        else:  # a module may turn gradients off in eval mode
+            tried["gradients"] += [None] * len(leaves)
+        tried["outputs"].append(outputs.detach())
+    return {**tried, "weights": [*leaves], "buffers": [*stack.buffers.values()]}
 
 
 def _differ(one: Any, other: Any) -> bool:
@@ -213,18 +228,10 @@ def _differ(one: Any, other: Any) -> bool:
     return not all(map(np.array_equal, one, other))
 
 
-def _left_behind(before: Description, after: Description) -> str | None:
-    """What a pass has left in the module, where all rows would leave it together."""
-    if after.loose_tensors:
-        return _loose(after)
-    place = _first_change(before, after)
-    return None if place is None else f"its forward pass changes {place}"
-
-
 def _without_gradient(
     stack: StackedParameters, gradients: Sequence[torch.Tensor | None]
 ) -> str | None:
-    for name, gradient in zip(stack.leaves, gradients, strict=True):
+    for name, gradient in zip(stack.leaves, gradients, strict=False):  # of the first pass
         if gradient is None:
             return f"its parameter {name} gets no gradient, and is not to be updated"
     return None

@@ -21,7 +21,7 @@ class VmappedNetwork:
     """The forward pass of one module with the weights of all rows: see `network.Network`.
 
     module  one of the trials'; whatever is no parameter and no buffer is read from it for all rows
-            (`fingerprint` tells which trials agree in that).
+            (`kinds` tells which trials agree in that).
 
     In train mode a module may write into its inputs: they must be copies of the data. A rectifier
     that a module uses several times at one width counts once, as in `measure.DeadUnits`.
@@ -131,16 +131,17 @@ def row_state(
 ) -> dict[str, torch.Tensor]:
     """The state dict of one row, as the module alone would give it, copied to the CPU.
 
-    template    any of the modules; tied weights stand under all their names, and buffers that are
-                not saved are left out.
+    template    any of the modules; tied weights stand under all their names as one tensor, and
+                buffers that are not saved are left out.
     parameters  by name (S, *shape); buffers likewise.
     """
     tensors = {**parameters, **buffers}
     name_of = {id(tensor): name for name, tensor in named_tensors(template)}
-    return {
-        key: tensors[name_of[id(tensor)]][row].detach().cpu().clone()
-        for key, tensor in template.state_dict(keep_vars=True).items()
+    names = {
+        key: name_of[id(tensor)] for key, tensor in template.state_dict(keep_vars=True).items()
     }
+    mine = {name: tensors[name][row].detach().cpu().clone() for name in set(names.values())}
+    return {key: mine[name] for key, name in names.items()}
 
 
 def named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -1,0 +1,198 @@
+"""The run folder of what this very process does: a training, or with --name what a finder finds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dltune.cli import output
+from dltune.errors import FolderTakenError, UsageError
+
+if TYPE_CHECKING:  # they import pydantic or torch, which help and completion must not wait for
+    from dltune.data.dataset import Dataset
+    from dltune.lr.find import Loaded
+    from dltune.recipe.recipe import Recipe
+    from dltune.recipe.schema import Config
+    from dltune.runs.folder import RunFolder
+    from dltune.search.data_shelf import DataShelf
+
+
+def claim(runs_dir: Path, name: str | None, stem: str, *, without: str) -> Path:
+    """Where a new run goes; a folder of that name that was killed with nothing in it makes room.
+
+    stem     of the recipe's file name: what the folder is called without a name.
+    without  a name, what happens, for the advice.
+
+    Raises RunFolderError if the name is no folder name, or is taken.
+    """
+    from dltune.runs.folder import new_run_path
+    from dltune.runs.new_run import remove_if_killed
+
+    try:
+        if name is not None and (command := remove_if_killed(runs_dir / name)):
+            what = "training" if command == "train" else command
+            output.say(f"{runs_dir / name}: its {what} was killed and kept nothing; used again")
+        return new_run_path(runs_dir, name=name, stem=stem)
+    except FolderTakenError as taken:  # its advice is about searches, which can be resumed
+        hint = f"Give another --name, or none: {without}."
+        raise FolderTakenError(taken.found, hint=hint) from None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeptRun:
+    """A run folder that is being filled, and the data of its command.
+
+    recipe  as it was given, not as it lies in the folder.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+    shelf: DataShelf
+
+    def dataset(self, config: Config) -> Dataset:
+        """The data set of a config of the recipe; DataError if it cannot be loaded."""
+        return load_into(self.shelf, config, self.recipe, self.folder.path)
+
+    def note_conditions(self, config: Config) -> None:
+        """Keep on which data, with which code and on what the command has worked."""
+        import torch
+
+        from dltune.data.device import resolve_device
+        from dltune.runs.provenance import imported_files
+
+        self.folder.note(
+            data=dict(self.shelf.hashes),
+            code=self.folder.keep_code(imported_files(self.folder.code_folders)),
+            threads=torch.get_num_threads(),
+            device=str(resolve_device(config.train.device)),
+        )
+
+
+def load_into(shelf: DataShelf, config: Config, recipe: Recipe, path: Path) -> Dataset:
+    """The data set of a config; the shelf names its file as it is called from the run folder.
+
+    recipe  that the config is of, as it was given.
+    path    of the run folder, which may not be there yet.
+    """
+    from dltune.recipe.files import relocated_reference
+
+    source = relocated_reference(config.data.source, recipe.folder, path)
+    kept = config.data.model_copy(update={"source": source})
+    return shelf.load(kept, typed=config.data, folder=recipe.folder)
+
+
+@contextlib.contextmanager
+def keep_run(
+    path: Path, recipe: Recipe, config: Config, *, command: str, note: str, trials: int = 0
+) -> Iterator[KeptRun]:
+    """Load the data, and keep a run while the block lasts; none is left if it comes to nothing.
+
+    config  the recipe's, or one of its ranges.
+    note    the user's.
+    trials  that the command will train.
+
+    Raises DataError if the data cannot be loaded, RunFolderError if the folder is taken.
+    """
+    from dltune.recipe.files import relocate
+    from dltune.runs.about import About
+    from dltune.runs.new_run import new_run
+    from dltune.runs.provenance import begin_session, facts_of, has_target, origin_of
+    from dltune.search.data_shelf import DataShelf
+
+    shelf = DataShelf(path)
+    with output.users_code():
+        dataset = load_into(shelf, config, recipe, path)
+    about = About(
+        command=command,
+        seed=config.train.seed,
+        trials=trials,
+        metric=config.objective.metric,
+        data=facts_of(dataset),
+        has_target=has_target(recipe),
+        origin=origin_of(recipe.folder, path),
+        sessions=(begin_session(recipe.folder, note=note, data=dict(shelf.hashes)),),
+    )
+    try:
+        with new_run(path, relocate(recipe, path), about) as folder:
+            yield KeptRun(folder=folder, recipe=recipe, shelf=shelf)
+    except KeyboardInterrupt:
+        output.say(f"stopped at once; nothing is kept in {path}")
+        raise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResultKeeper:
+    """Where a finder keeps what it has come to.
+
+    run  None without --name: its files are then all there is.
+    """
+
+    run: KeptRun | None = None
+
+    def load(self, config: Config) -> Loaded | None:
+        """The data of a config, which the run's hashes are of; None leaves it to the finder."""
+        from dltune.lr.find import on_device
+
+        return None if self.run is None else on_device(self.run.dataset(config), config)
+
+    def places(self, given: Path | None, name: str) -> list[Path]:
+        """Where to write a file of that name: the place that the user gave, and the run folder.
+
+        >>> [path.as_posix() for path in ResultKeeper().places(None, "lr_find.csv")]
+        ['lr_find.csv']
+        """
+        kept = [] if self.run is None else [self.run.folder.path / name]
+        if given is None:
+            return kept or [Path(name)]
+        return [given, *kept]
+
+    def keep(self, config: Config, document: Mapping[str, Any], text: str) -> None:
+        """Keep the result, if there is a run to keep it in.
+
+        document  what --json prints.
+        text      what is shown without it, in 80 columns and no colour.
+        """
+        if self.run is None:
+            return
+        from dltune.search.interrupts import Interrupts
+
+        with Interrupts():  # the writing is not cut off
+            self.run.note_conditions(config)
+            self.run.folder.write_result(output.to_json(document), text)
+            self.run.folder.end("complete")
+        output.say(f"{self.run.folder.path} keeps the result")
+
+
+KeepResult = Callable[["Config"], AbstractContextManager[ResultKeeper]]
+
+
+def result_keeper(
+    name: str | None, runs_dir: Path, recipe: Recipe, *, command: str, note: str
+) -> KeepResult:
+    """What keeps a result under a name, which is claimed at once; without one, what keeps nothing.
+
+    Raises RunFolderError if the name is no folder name, or is taken; UsageError for a note without
+    a name.
+    """
+    if name is None:
+        if note:
+            raise UsageError(
+                "--note: it is kept in a run folder, and none is written without --name",
+                hint="Add --name and a name.",
+            )
+        return lambda config: contextlib.nullcontext(ResultKeeper())
+    path = claim(runs_dir, name, name, without="no run folder is written then")
+    return functools.partial(_keeper, path, recipe, command=command, note=note)
+
+
+@contextlib.contextmanager
+def _keeper(
+    path: Path, recipe: Recipe, config: Config, *, command: str, note: str
+) -> Iterator[ResultKeeper]:
+    with keep_run(path, recipe, config, command=command, note=note) as run:
+        yield ResultKeeper(run=run)

@@ -1,0 +1,175 @@
+"""Typed tables (Parquet files, pandas frames) through pyarrow, a column at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+from numpy.typing import DTypeLike
+
+from dltune.data.raw import MISSING_CODE, Column, NumericColumn, RawData, text_column
+from dltune.data.selection import drop_hint, select_columns
+from dltune.data.sources.cells import is_missing
+from dltune.errors import DataError
+from dltune.recipe.schema import DataConfig
+
+
+def read_parquet(path: Path, config: DataConfig) -> RawData:
+    """Read a Parquet file: numbers are numeric, strings, booleans and dictionaries categorical.
+
+    Only the columns that are used are read, one after another, each straight into its final type.
+
+    Raises DataError for a file that is no Parquet, and for columns of dates, lists and the like.
+    """
+    origin = config.source
+    try:
+        file = pa.parquet.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{origin}: is no Parquet file: {str(error).splitlines()[0]}",
+            hint="Check that it was written to its end, and that the ending .parquet is right.",
+        ) from error
+    with file:
+        selection = select_columns(file.schema_arrow.names, config, origin=origin)
+        assert selection.target is not None
+
+        def read(name: str) -> Column:
+            return column_from_arrow(
+                name,
+                file.read(columns=[name]).column(0),
+                dtype="float64" if name == selection.target else "float32",
+                as_text=name in selection.forced,
+                origin=origin,
+            )
+
+        if file.metadata.num_rows == 0:
+            raise DataError(
+                f"{origin}: has no rows", hint="Check that the file was written to its end."
+            )
+        return RawData(
+            name=path.stem,
+            origin=origin,
+            features=tuple(read(name) for name in selection.features),
+            targets=(read(selection.target),),
+            forced=selection.forced,
+        )
+
+
+def columns_of_frames(
+    frames: list[Any], parts: list[str], config: DataConfig
+) -> tuple[Column, ...]:
+    """The features of pandas frames, one a split, laid end to end.
+
+    parts  names of the splits, in the order of the frames.
+
+    Raises DataError if the frames differ in their columns, and for columns of mixed types.
+    """
+    import pandas as pd
+
+    origin = config.source
+    for frame, part in zip(frames, parts, strict=True):
+        if not isinstance(frame, pd.DataFrame) or list(frame.columns) != list(frames[0].columns):
+            raise DataError(
+                f"{origin}: X of {part} does not have the columns of X of {parts[0]}",
+                hint="Give all splits frames with the same columns in the same order.",
+            )
+    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    names = [str(name) for name in frame.columns]
+    selection = select_columns(names, config, origin=origin, own_target=True)
+    columns = []
+    for name in selection.features:
+        values = frame.iloc[:, names.index(name)]
+        as_text = name in selection.forced
+        try:
+            array = pa.chunked_array([pa.array(values, from_pandas=True)])
+            column = column_from_arrow(name, array, dtype="float32", as_text=as_text, origin=origin)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(
+                f"{origin}, column {name!r}: mixes types: {str(error).splitlines()[0]}",
+                hint=f"Make it one type in the function, such as X[{name!r}].astype(str).",
+            ) from error
+        except pa.ArrowNotImplementedError as error:  # complex numbers, intervals
+            raise DataError(
+                f"{origin}, column {name!r}: holds values of type {values.dtype}; a column must "
+                "hold numbers, booleans or texts",
+                hint=f"Make it one of them in the function, such as X[{name!r}].astype(str).",
+            ) from error
+        columns.append(column)
+    return tuple(columns)
+
+
+def column_from_arrow(
+    name: str, array: Any, *, dtype: DTypeLike, as_text: bool, origin: str
+) -> Column:
+    """One column of a pyarrow table.
+
+    array    a pyarrow ChunkedArray: numbers, booleans, strings or a dictionary of strings.
+    dtype    of the numbers in the result.
+    as_text  keep the values as categories.
+
+    Raises DataError for dates, times, lists and other types that are neither.
+
+    >>> column_from_arrow("a", pa.chunked_array([[1, None]]), dtype="float32", as_text=False,
+    ...                   origin="a.parquet").values.tolist()
+    [1.0, nan]
+    """
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        array, kind = array.cast(kind.value_type), kind.value_type
+    if pa.types.is_temporal(kind):
+        raise _unusable(name, f"holds dates or times ({kind})", origin)
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if is_number and not as_text:
+        return NumericColumn(name=name, values=_numbers(array, dtype))
+    if pa.types.is_null(kind):
+        return NumericColumn(name=name, values=np.full(len(array), np.nan, dtype=dtype))
+    if not (is_number or pa.types.is_boolean(kind) or _is_string(kind)):
+        raise _unusable(name, f"holds values of type {kind}", origin)
+    return _categories(name, array.cast(pa.string()))
+
+
+def _numbers(array: Any, dtype: DTypeLike) -> Any:
+    values = np.empty(len(array), dtype=dtype)
+    start = 0
+    for chunk in array.chunks:
+        end = start + len(chunk)
+        # safe=False: whole numbers beyond 2^53 are rounded, as in every other place.
+        numbers = pc.cast(chunk, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the checks report
+            values[start:end] = numbers
+        start = end
+    return values
+
+
+def _categories(name: str, array: Any) -> Column:
+    encoded = array.dictionary_encode().unify_dictionaries()
+    if not encoded.num_chunks:
+        return text_column(name, np.empty(0, dtype=np.int32), [])
+    texts = [text.strip() for text in encoded.chunk(0).dictionary.to_pylist()]
+    codes = np.concatenate(
+        [pc.fill_null(chunk.indices, MISSING_CODE).to_numpy() for chunk in encoded.chunks]
+    )
+    # A text that only stands for a missing value is no category.
+    used = [code for code, text in enumerate(texts) if not is_missing(text)]
+    new_code = np.full(len(texts) + 1, MISSING_CODE, dtype=np.int32)  # the last slot: MISSING_CODE
+    new_code[used] = np.arange(len(used))
+    return text_column(name, new_code[codes], [texts[code] for code in used])
+
+
+def _is_string(kind: Any) -> bool:
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or getattr(pa.types, "is_string_view", lambda _: False)(kind)
+    )
+
+
+def _unusable(name: str, what: str, origin: str) -> DataError:
+    return DataError(
+        f"{origin}, column {name!r}: {what}; a column must hold numbers, booleans or texts",
+        hint=f"Leave it out: {drop_hint([name])}, or turn it into numbers in the file.",
+    )

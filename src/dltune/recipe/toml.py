@@ -1,0 +1,90 @@
+"""TOML text: reading it, and writing one value for a message.
+
+A slip in the text is told with its line, its column and the usual cause.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from dltune.errors import RecipeError
+
+PLACE = re.compile(
+    r"(?P<what>.*) \(at (line (?P<line>\d+), column (?P<column>\d+)|end of document)\)"
+)
+
+
+def parse_toml(text: str, *, file: str = "") -> dict[str, Any]:
+    """The table that TOML text stands for.
+
+    file  name for the message.
+
+    Raises `RecipeError` with file, line and column (from 1) of what is not TOML.
+
+    >>> parse_toml("lr = 1e-4")
+    {'lr': 0.0001}
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _told(str(error), text, file) from None
+
+
+def _told(message: str, text: str, file: str) -> RecipeError:
+    match = PLACE.fullmatch(message)
+    lines = text.split("\n")
+    line, column = len(lines), len(lines[-1]) + 1
+    if match and match["line"]:
+        line, column = int(match["line"]), int(match["column"])
+    what = match["what"] if match else message
+    place = f"{file}, line {line}, column {column}" if file else f"line {line}, column {column}"
+    rest = lines[line - 1][column - 1 :].strip() if line <= len(lines) else ""
+    return RecipeError(f"{place}: not valid TOML: {what}{_usual_cause(what, rest)}")
+
+
+def _usual_cause(what: str, rest: str) -> str:
+    if what != "Invalid value":
+        return ""
+    if re.match(r"[-+]?\.\d", rest):
+        return "; numbers start with a digit, as in 0.9"
+    if word := re.match(r"[A-Za-z_][\w./:-]*", rest):
+        simple = word[0].lower()
+        return f"; write {simple}" if simple in ("true", "false") else "; text needs quotes"
+    return ""
+
+
+# Longer values are cut in messages, which should stay one line.
+LONGEST_SHOWN = 120
+
+
+def toml_value(value: Any) -> str:
+    """The TOML text of a value on one line.
+
+    >>> toml_value({"log": [1e-4, 0.1], "points": 5})
+    '{log = [0.0001, 0.1], points = 5}'
+    >>> toml_value(["relu", True, 3])
+    '["relu", true, 3]'
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return str(value)
+
+
+def shown(value: Any) -> str:
+    """The TOML text of a value, cut where it would fill the screen.
+
+    >>> len(shown(list(range(1000))))
+    120
+    """
+    text = toml_value(value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

@@ -1,0 +1,1 @@
+"""A run folder: what it holds, its one reader and its one writer."""

@@ -1,0 +1,136 @@
+"""One writer a run folder, and a new one that is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from dltune.errors import FolderTakenError
+
+UNFINISHED = ".{name}.new-{token}"  # of a folder that is being made
+
+
+class FolderLock:
+    """An exclusive advisory lock on a folder, taken on construction.
+
+    A lock file would outlive a kill -9; this one cannot, and it stays with the folder when that is
+    renamed. Windows has no such lock for folders, and there two writers of one run folder are not
+    detected.
+
+    Raises FolderTakenError if another process writes in the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor: int | None = None
+        if sys.platform == "win32":
+            return
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise FolderTakenError(
+                f"{path}: another dltune process is writing in this run folder",
+                hint="Wait for it, stop it with Ctrl-C, or start a study with another --name.",
+            ) from None
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others write; a second call does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether another process writes in the folder; any number may ask at the same time.
+
+    Nothing is in a writer's way but for the microseconds of the question. On Windows, where folders
+    have no lock, False.
+    """
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Shared, so that two who ask do not take each other for writers.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def check_free(path: Path) -> None:
+    """Raise FolderTakenError if something is already there; an empty folder is fine."""
+    if path.exists() and not path.is_dir():
+        raise FolderTakenError(
+            f"{path}: is a file, and a run folder cannot have its name",
+            hint="Type --name and another name.",
+        )
+    if path.exists() and any(path.iterdir()):
+        raise FolderTakenError(
+            f"{path}: already exists and is not empty",
+            hint="Type --resume to go on with it, or --name and another name.",
+        )
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[tuple[Path, FolderLock]]:
+    """A folder to fill, with its lock, which gets the name `path` when the block ends.
+
+    It appears under that name in one rename: whoever looks sees all of it or nothing, and so does
+    the next start after a kill at any moment. What killed processes have left is swept away. After
+    an exception nothing is left.
+
+    Raises FolderTakenError if `path` is taken, even if it only is so in the end.
+    """
+    check_free(path)
+    if path.parent.exists() and not path.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    unfinished, lock = _make(path)
+    try:
+        yield unfinished, lock
+        try:
+            if path.exists():
+                path.rmdir()  # not every system renames onto an empty folder
+            os.rename(unfinished, path)
+        except OSError:
+            check_free(path)
+            raise
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        lock.release()
+        raise
+
+
+def _make(path: Path) -> tuple[Path, FolderLock]:
+    while True:
+        unfinished = path.with_name(UNFINISHED.format(name=path.name, token=secrets.token_hex(4)))
+        unfinished.mkdir()
+        # Another start may have taken it for a dead one's before it was locked.
+        with contextlib.suppress(FolderTakenError, FileNotFoundError):
+            return unfinished, FolderLock(unfinished)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what was being made by processes that are dead: nobody holds a lock on it."""
+    if sys.platform == "win32":  # no lock tells who lives
+        return
+    for unfinished in parent.glob(UNFINISHED.format(name="*", token="*")):
+        with contextlib.suppress(OSError, FolderTakenError):
+            lock = FolderLock(unfinished)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            lock.release()

@@ -1,0 +1,205 @@
+"""Under which conditions a run is trained: versions, git, and hashes of the data and the code."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dltune
+from dltune.data.dataset import SPLIT_FIELDS, Dataset
+from dltune.recipe.files import relocated_reference
+from dltune.recipe.recipe import Recipe
+from dltune.runs.about import DataFacts, Session
+
+# What decides a trial's numbers; the others of the environment do not.
+PACKAGES = ("torch", "numpy", "scikit-learn")
+
+# `git status` of a repository with millions of files takes minutes, which nobody would wait for.
+GIT_SECONDS = 2.0
+
+
+def begin_session(recipe_folder: Path, **more: Any) -> Session:
+    """A session that begins now, in this process.
+
+    recipe_folder  where git is asked.
+    more           further fields, by name.
+    """
+    return Session(
+        command_line=shlex.join(["dltune", *sys.argv[1:]]),
+        started=now(),
+        versions=versions(),
+        git=git_state(recipe_folder),
+        **more,
+    )
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 has it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Of dltune, of Python, of the platform, and of the packages that decide a trial's numbers.
+
+    >>> sorted(versions())
+    ['dltune', 'numpy', 'platform', 'python', 'scikit-learn', 'torch']
+    """
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "dltune": dltune.__version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        **packages,
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """The commit that is checked out, and whether a file that git knows differs from it.
+
+    None outside of a repository, without a commit, and without git.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit.strip(), "dirty": None if changed is None else bool(changed)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=GIT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout
+
+
+def facts_of(dataset: Dataset) -> DataFacts:
+    """What a run keeps of its data."""
+    mean, scale = dataset.target_mean, dataset.target_scale
+    return DataFacts(
+        task=dataset.task,
+        class_names=dataset.class_names,
+        target_mean=() if mean is None else tuple(mean.tolist()),
+        target_scale=() if scale is None else tuple(scale.tolist()),
+        examples=dataset.examples,
+    )
+
+
+def has_target(recipe: Recipe) -> bool:
+    """Whether a recipe names a target error, in whatever form."""
+    objective = recipe.table.get("objective", {})
+    return "target_error" in objective or "choice" in objective
+
+
+def origin_of(recipe_folder: Path, path: Path) -> str:
+    """The recipe's folder as a path from the run folder."""
+    return relocated_reference(".", recipe_folder, path)
+
+
+def hash_of_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits; OSError if it cannot be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_of_bytes(content: bytes) -> str:
+    """SHA-256, in hexadecimal digits.
+
+    >>> hash_of_bytes(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
+def hash_of_dataset(dataset: Dataset) -> str:
+    """SHA-256 of the values of every split, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for split in SPLIT_FIELDS:
+        examples = getattr(dataset, split)
+        if examples is not None:
+            for values in (examples.features, examples.targets):
+                digest.update(repr((split, values.dtype.str, values.shape)).encode())
+                digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def imported_files(folders: Sequence[Path]) -> dict[Path, bytes]:
+    """The contents of every Python file below these folders that this process has imported.
+
+    What is installed is left out (its version says what it is), and so is dltune itself.
+    """
+    roots = [folder.resolve() for folder in folders]
+    found: dict[Path, bytes] = {}
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if not isinstance(name, str) or not name.endswith(".py") or module.__name__ == "__main__":
+            continue
+        path = Path(name).resolve()
+        inside = any(path.is_relative_to(root) for root in roots)
+        if inside and not any(path.is_relative_to(place) for place in _installed()):
+            try:
+                found[path] = path.read_bytes()
+            except OSError:  # deleted since; whoever needs it will be told
+                continue
+    return found
+
+
+@functools.cache
+def _installed() -> tuple[Path, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    places = {Path(sysconfig.get_path(name)).resolve() for name in names}
+    return (*places, Path(dltune.__file__).resolve().parent)
+
+
+def code_name(path: Path, folder: Path) -> str:
+    """A file's name among the code of a run: its path from the recipe's folder, with slashes.
+
+    >>> code_name(Path("/home/nets/net.py"), Path("/home/recipes"))
+    '../nets/net.py'
+    """
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive, to which no relative path leads
+        return path.as_posix()
+
+
+def changes_of_files(
+    before: Mapping[str, str], folder: Path, *, names: Iterable[str] | None = None
+) -> list[str]:
+    """Which files are not any more what they were, in words.
+
+    before  SHA-256 by path from `folder`.
+    names   the ones to look at; None for all.
+
+    >>> changes_of_files({"net.py": "00"}, Path("no-such-folder"))
+    ['net.py is gone']
+    """
+    found = []
+    for name in before if names is None else names:
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name} is gone")
+        elif hash_of_file(path) != before[name]:
+            found.append(f"{name} has changed")
+    return found
