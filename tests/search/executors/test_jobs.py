@@ -14,8 +14,8 @@ from dltune.search.executors.jobs import (
     Jobs,
     Question,
     StackFailed,
-    WorkerFailure,
 )
+from dltune.search.executors.processes import WorkerFailure
 from dltune.search.executors.protocol import Noted, Progress, TrialEnded, TrialStarted
 from dltune.search.plan import LOOPED, Plan, PlanBook, StackOption
 from dltune.training.history import Trial, TrialRecord, TrialState

@@ -12,6 +12,7 @@ from typing import Literal
 
 from dltune.recipe.schema import FactoryConfig
 from dltune.search.cohorts import Group, by_kind, group_by_shape, shape_words, split
+from dltune.search.executors.processes import WorkerFailure
 from dltune.search.executors.protocol import Noted, Progress, TrialEnded, TrialStarted
 from dltune.search.plan import LOOPED, Plan, PlanBook
 from dltune.training.history import Trial, TrialRecord, TrialState, better
@@ -77,17 +78,6 @@ class StackFailed:
     stack: int
     reason: str
     limit: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WorkerFailure:
-    """Why a worker has died.
-
-    timed_out  whether it was stopped because its job took too long.
-    """
-
-    reason: str
-    timed_out: bool = False
 
 
 class Jobs:

@@ -189,8 +189,8 @@ class WorkerPool:
 
     def close(self) -> None:
         """End the processes and remove the files of the data."""
-        workers, self._workers = self._workers, []
-        self._stop(workers)
+        self._stop(self._workers)
+        self._workers = []
         self._data.close()
         atexit.unregister(self.close)
 

@@ -10,6 +10,7 @@ This module is light: a command starts the server before it imports what it need
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import multiprocessing
 import os
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from dltune.search.executors.jobs import Job, WorkerFailure
+    from dltune.search.executors.jobs import Job
     from dltune.search.executors.worker import Message, WorkerSetup
 
 HAS_SERVER = sys.platform == "linux"
@@ -137,6 +138,17 @@ def environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorkerFailure:
+    """Why a worker has died.
+
+    timed_out  whether it was stopped because its job took too long.
+    """
+
+    reason: str
+    timed_out: bool = False
+
+
 class Worker:
     """One worker process, from its start in the background to its end.
 
@@ -169,23 +181,23 @@ class Worker:
     def start(self) -> None:
         """Start the process in the background; it sends Ready when it has torch.
 
-        Only the first of all may take a second or two, for loading torch.
+        The first of all waits until the server has loaded torch: a second or two, in which this
+        process may want to end.
         """
         threading.Thread(target=self._start, daemon=True).start()
 
     def _start(self) -> None:
         from dltune.search.executors.worker import run_worker
 
+        threads = threads_in_environment(self.setup.threads)
         try:
-            with self._starting:
+            with self._starting, without_ctrl_c(), without_main(), environment(threads):
                 if self.is_stopped:
                     return
-                environ = environment(threads_in_environment(self.setup.threads))
-                with without_ctrl_c(), without_main(), environ:
-                    process: Any = self._context.Process(  # type: ignore[attr-defined]
-                        target=run_worker, args=(self._workers_end, self.setup)
-                    )
-                    process.start()
+                process: Any = self._context.Process(  # type: ignore[attr-defined]
+                    target=run_worker, args=(self._workers_end, self.setup)
+                )
+                process.start()
         except Exception as problem:  # who waits for the pipe finds it
             self.problem = problem
         else:
@@ -234,8 +246,6 @@ class Worker:
 
     def failure(self) -> WorkerFailure:
         """Why it has died."""
-        from dltune.search.executors.jobs import WorkerFailure
-
         if self._timed_out:
             return WorkerFailure(reason="timeout", timed_out=True)
         assert self._process is not None
