@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import io
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
+from dltune.recipe.schema import flatten
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.build import build_executor
 from dltune.search.executors.protocol import EpochEnded, Executor, TrialEnded, TrialStarted
@@ -74,12 +76,14 @@ def test_every_trial_starts_and_ends(executor: Executor) -> None:
     assert sorted(seen.ended) == [0, 1, 2, 3, 4, 5]
     for number in seen.ended:
         starts = [isinstance(one, TrialStarted) and one.trial.number == number for one in seen]
-        ends = [isinstance(one, TrialEnded) and one.trial.number == number for one in seen]
+        ends = [isinstance(one, TrialEnded) and one.record.number == number for one in seen]
         assert starts.index(True) < ends.index(True)
     for number, ended in seen.ended.items():
-        assert ended.trial == TRIALS[number]
         assert ended.record.seed == TRIALS[number].seed
-        assert ended.examples == EXAMPLES
+        assert ended.record.values == TRIALS[number].values
+        assert ended.record.config == flatten(TRIALS[number].config)
+        measured = ended.record.state is not TrialState.DIVERGED  # which has no errors
+        assert ended.record.examples == (EXAMPLES if measured else {})
 
 
 def test_results_are_those_of_the_trials(executor: Executor) -> None:
@@ -99,7 +103,7 @@ def test_records_are_of_trials_that_run_and_get_newer(executor: Executor) -> Non
             case TrialStarted():
                 running[one.trial.number] = 0
             case TrialEnded():
-                del running[one.trial.number]
+                del running[one.record.number]
             case EpochEnded():
                 for record in one.records:
                     assert record.epoch > running[record.trial]
@@ -125,11 +129,12 @@ def test_the_best_brings_its_checkpoint(executor: Executor) -> None:
     best = min(objectives, key=lambda number: (objectives[number], number))
     checkpoint = seen.ended[best].checkpoint
     assert checkpoint is not None
-    content = torch.load(io.BytesIO(checkpoint), weights_only=True)
-    assert content["trial"] == best
-    assert content["seed"] == TRIALS[best].seed
-    assert content["epoch"] == seen.results[best].best_epoch
-    assert sum(w.numel() for w in content["weights"].values()) == seen.results[best].parameters
+    about = json.loads(checkpoint.about)
+    assert about["trial"] == best
+    assert about["seed"] == TRIALS[best].seed
+    assert about["epoch"] == seen.results[best].best_epoch
+    weights = safetensors.torch.load(checkpoint.tensors)
+    assert sum(w.numel() for w in weights.values()) == seen.results[best].parameters
     assert seen.ended[3].checkpoint is None
 
 

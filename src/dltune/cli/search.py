@@ -15,7 +15,7 @@ from dltune.errors import FolderTakenError, UsageError
 if TYPE_CHECKING:  # what a search needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
     from dltune.search.events import StudyEnd
-    from dltune.search.executors.machine import WorkersOption
+    from dltune.search.executors.build import WorkersOption
 
 
 def _strategy_names(incomplete: str) -> list[str]:
@@ -133,7 +133,7 @@ def search(
 def _start_workers(workers: WorkersOption, trials: int | None) -> None:
     """Let the processes that will train load torch, while this one reads the recipe and data."""
     if trials != 1:  # which this process trains
-        from dltune.search.executors.early import start_early
+        from dltune.search.executors.build import start_early
 
         start_early(workers)
 

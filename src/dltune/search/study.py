@@ -27,8 +27,7 @@ from dltune.runs.resume import (
 from dltune.runs.run import Run
 from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
-from dltune.search.executors.build import build_executor, check_options
-from dltune.search.executors.machine import WorkersOption
+from dltune.search.executors.build import WorkersOption, build_executor, check_options
 from dltune.search.plan import StackOption
 from dltune.search.strategies.base import Strategy
 from dltune.search.strategies.random import proposal_generator

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from dltune.errors import TrainingError
+from dltune.recipe.schema import flatten
 from dltune.search.cohorts import by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors import launch
-from dltune.search.executors.cohort_trainer import CohortTrainer
+from dltune.search.executors import processes
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.executors.protocol import (
     EpochEnded,
@@ -23,9 +23,10 @@ from dltune.search.executors.protocol import (
     TrialEnded,
     TrialStarted,
 )
+from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import Plan, PlanBook, StackOption
 from dltune.training.history import TrialState
-from tests.search.executors.trials import EXAMPLES, numbers, own, train, trial
+from tests.search.executors.trials import numbers, own, train, trial
 
 Build = Callable[..., WorkerPool]
 
@@ -85,7 +86,7 @@ def test_a_trial_that_ends_its_worker_twice_fails(
     seen = train(build(), [deadly, trial(1), trial(2)])
     assert seen.results[0].state is TrialState.FAILED
     assert seen.results[0].reason == reason
-    assert seen.ended[0].examples == EXAMPLES
+    assert seen.results[0].config == flatten(deadly.config)
     assert seen.ended[0].checkpoint is None
     assert seen.started.count(0) == 2
     assert [seen.results[number].state for number in (1, 2)] == [TrialState.COMPLETE] * 2
@@ -125,7 +126,7 @@ def test_what_is_faster_in_one_worker_has_the_machine_for_itself(
     # Wide enough for an update to be worth more than one thread.
     wide = [own(n, "tells_its_threads", "model.width=20000") for n in range(4, 7)]
     (group,) = group_by_shape(wide)
-    kinds = CohortTrainer(DataShelf(folder), folder).kinds([one.config for one in wide])
+    kinds = Trainer(DataShelf(folder), folder).kinds([one.config for one in wide])
     (kind,) = by_kind(group, kinds)
     pool._book.keep(kind.key, Plan(stack=1, one_worker=True))
     seen = train(pool, [*shared, *wide])
@@ -138,7 +139,7 @@ def test_what_is_faster_in_one_worker_has_the_machine_for_itself(
                 running.add(one.trial.number)
                 assert one.trial.number < 4 or running == {one.trial.number}
             case TrialEnded():
-                running.remove(one.trial.number)
+                running.remove(one.record.number)
 
 
 def test_memory_that_runs_out_in_a_worker_makes_stacks_smaller(build: Build) -> None:
@@ -190,7 +191,7 @@ def test_kills_at_any_moment_leave_every_trial_done(build: Build, folder: Path) 
         alive = sorted(pid for pid in pids(folder) if is_alive(pid))
         if told % 3 == 0 and told < 30 and alive:
             os.kill(alive[told % len(alive)], signal.SIGKILL)
-    ends = [one for one in seen if hasattr(one, "result")]
+    ends = [one for one in seen if isinstance(one, TrialEnded)]
     assert sorted(one.record.number for one in ends) == [0, 1, 2, 3]
     for one in ends:
         assert one.record.state is TrialState.COMPLETE or (
@@ -274,7 +275,7 @@ def test_epochs_are_told_at_most_ten_times_a_second_and_not_of_trials_that_are_o
 def test_where_no_server_forks_workers_they_start_afresh(
     build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "HAS_SERVER", False)
+    monkeypatch.setattr(processes, "HAS_SERVER", False)
     pool = build(workers=1)
     seen = train(pool, [own(0, "slow"), trial(1)])
     assert {result.state for result in seen.results.values()} == {TrialState.COMPLETE}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dltune.search.executors.cohort_trainer import failed
 from dltune.search.executors.protocol import EpochEnded, Noted, TrialEnded, TrialStarted
 from dltune.search.executors.worker import thinned
-from dltune.training.history import EpochRecord
+from dltune.training.history import EpochRecord, TrialState
 from tests.search.executors.trials import trial
 
 
@@ -32,8 +31,7 @@ def ended(*records: EpochRecord) -> EpochEnded:
 
 
 def over(number: int) -> TrialEnded:
-    one = trial(number)
-    return TrialEnded(trial=one, result=failed(one, "as it is"), checkpoint=None, examples={})
+    return TrialEnded(record=trial(number).record(TrialState.FAILED, "as it is"), checkpoint=None)
 
 
 def test_the_newest_record_of_each_trial_ten_times_a_second(

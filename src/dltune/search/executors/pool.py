@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import atexit
+import math
+from collections.abc import Collection, Generator, Iterator, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dltune.errors import TrainingError
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors.crew import Crew
+from dltune.search.executors.jobs import Jobs
+from dltune.search.executors.processes import Worker, start_server
 from dltune.search.executors.protocol import Progress
-from dltune.search.executors.round import Limits, Round
 from dltune.search.executors.shared_data import SharedData
-from dltune.search.executors.worker import WorkerSetup
+from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
 from dltune.search.plan import PlanBook
 from dltune.training.history import Trial, TrialRecord
 
-# What a cohort gets beyond its trials' seconds before its worker is stopped: for loading data to a
+# Workers in a row that may die before they get to work: somebody may have killed one or two of
+# them. With the third it is the machine.
+FAILED_STARTS = 3
+
+# What a job gets beyond its trials' seconds before its worker is stopped: for loading data to a
 # GPU, building models and the last measurements, which count for no trial.
 GRACE_SECONDS = 30.0
 
@@ -33,7 +41,9 @@ class WorkerPool:
     code_folders   below which Python files are the user's.
     trial_seconds  a trial that trains longer fails, and one that hangs in the user's code is
                    stopped. None: no limit.
-    grace_seconds  what a worker gets beyond its trials' seconds before it is stopped.
+    grace_seconds  what a job gets beyond its trials' seconds before its worker is stopped.
+
+    setups  what each worker is told.
     """
 
     def __init__(
@@ -50,44 +60,139 @@ class WorkerPool:
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._data, self._book = SharedData(shelf), book
-        self._limits = Limits(cores=cores, trial_seconds=trial_seconds, grace_seconds=grace_seconds)
-        self._crew = Crew(
-            [
-                WorkerSetup(
-                    folder=folder.absolute(),
-                    code_folders=tuple(code_folders),
-                    threads=max(1, cores // workers),
-                    gpu=gpus[number % len(gpus)] if gpus else None,
-                )
-                for number in range(workers)
-            ]
-        )
+        self._trial_seconds, self._grace_seconds = trial_seconds, grace_seconds
+        self.setups = [
+            WorkerSetup(
+                folder=folder.absolute(),
+                code_folders=tuple(code_folders),
+                threads=max(1, cores // workers),
+                gpu=gpus[number % len(gpus)] if gpus else None,
+                stack=book.option,
+                trial_seconds=trial_seconds,
+                workers=workers,
+                cores=cores,
+            )
+            for number in range(workers)
+        ]
+        self._workers: list[Worker] = []
 
     def start(self) -> None:
-        """Start the processes in the background; `run` does it otherwise."""
-        self._crew.start()
+        """Start every worker that does not run, in the background; `run` does it otherwise."""
+        if not self._workers:
+            start_server()
+            atexit.register(self.close)  # before multiprocessing waits for workers to end
+            self._workers = [Worker(setup) for setup in self.setups]
+            for worker in self._workers:
+                worker.start()
+        for worker in self._workers:
+            if worker.is_stopped:
+                self._replace(worker)
+
+    def _replace(self, worker: Worker, *, failed_starts: int = 0) -> None:
+        new = Worker(worker.setup, failed_starts=failed_starts)
+        self._workers[self._workers.index(worker)] = new
+        new.start()
 
     def run(
         self, trials: Sequence[Trial], *, best: TrialRecord | None
     ) -> Generator[Progress, None, None]:
-        self._crew.start()
-        this_round = Round(
-            self._crew,
-            self._data,
+        self.start()
+        jobs = Jobs(
+            trials,
             self._book,
-            self._limits,
-            trials=trials,
+            workers=len(self._workers),
             best=best,
+            trial_seconds=self._trial_seconds,
         )
         try:
-            yield from this_round.steps()
+            yield from jobs.begin()
+            while jobs or self._busy:
+                self._hand_out(jobs)
+                for worker in self._wait():
+                    message = worker.receive()
+                    if message is None:
+                        yield from self._restart(worker, jobs)
+                    else:
+                        yield from self._follow(worker, message, jobs)
         finally:  # nobody is busy at the end, unless the caller has enough or something went wrong
-            self._crew.stop(this_round.busy)
+            self._stop(self._busy)
+
+    @property
+    def _busy(self) -> list[Worker]:
+        return [worker for worker in self._workers if worker.job is not None]
+
+    def _hand_out(self, jobs: Jobs) -> None:
+        """Give every idle worker something to do."""
+        for worker in self._workers:
+            if not worker.is_ready or worker.job is not None:
+                continue
+            job = jobs.take([one.job for one in self._busy if one.job is not None])
+            if job is None:
+                return
+            seconds = None
+            if self._trial_seconds is not None:
+                seconds = self._trial_seconds * len(job.trials) + self._grace_seconds
+            data = self._data.folder_of(job.trials[0].config.data)
+            worker.give(job, data, seconds=seconds)
+
+    def _wait(self) -> list[Worker]:
+        """Wait until workers have something to tell, have died or are late; the former two."""
+        left = min(worker.seconds_left for worker in self._workers)
+        connections = [worker.connection for worker in self._workers]
+        ready = wait(connections, None if left == math.inf else max(0.0, left))
+        for worker in self._workers:
+            worker.end_if_late()
+        return [worker for worker in self._workers if worker.connection in ready]
+
+    def _follow(self, worker: Worker, message: Message, jobs: Jobs) -> Iterator[Progress]:
+        """Take in what a worker tells."""
+        match message:
+            case Ready():
+                worker.is_ready = True
+            case Begun():
+                worker.has_begun, worker.failed_starts = True, 0
+            case Broken():
+                raise RuntimeError(f"a worker process has failed:\n{message.traceback}")
+            case Done():
+                worker.finish()
+            case _:
+                assert worker.job is not None
+                yield from jobs.follow(worker.job, message)
+
+    def _restart(self, worker: Worker, jobs: Jobs) -> Iterator[Progress]:
+        """A worker is dead: another takes its place, and its job is tried again.
+
+        Raises TrainingError if workers cannot be started at all.
+        """
+        failed_starts = worker.failed_starts + (not worker.has_begun)
+        if worker.problem is not None or failed_starts >= FAILED_STARTS:
+            why = worker.problem or "they end while they start"
+            raise TrainingError(
+                f"worker processes cannot be started here: {why}",
+                hint="Type --workers 1 to train in one process.",
+            )
+        failure = worker.failure() if worker.has_begun else None  # else it has died in idleness
+        self._stop([worker])
+        self._replace(worker, failed_starts=failed_starts)
+        if worker.job is not None:
+            if failure is None:
+                jobs.put_back(worker.job)
+            else:
+                yield from jobs.fail(worker.job, failure)
+
+    def _stop(self, workers: Collection[Worker]) -> None:
+        """End workers at once, whatever they do; `start` brings them back."""
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.join()
 
     def close(self) -> None:
         """End the processes and remove the files of the data."""
-        self._crew.close()
+        self._stop(self._workers)
+        self._workers = []
         self._data.close()
+        atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
         return self

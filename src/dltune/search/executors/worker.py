@@ -1,28 +1,31 @@
-"""What a worker process does: one task at a time, telling the coordinator how it goes.
+"""What a worker process does: one job at a time, telling the coordinator how it goes.
 
 A worker is stateless but for the data sets it has at hand: everything that decides a trial comes
-with the task.
+with the job.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import gc
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from dltune.recipe.schema import Config
-from dltune.search.executors.cohort_trainer import Cohort, CohortTrainer, StackFailed
-from dltune.search.executors.launch import THREAD_VARIABLES
+from dltune.search.executors.jobs import Answer, StackFailed
+from dltune.search.executors.processes import threads_in_environment
 from dltune.search.executors.protocol import EpochEnded, Progress, TrialEnded
 from dltune.search.executors.shared_data import MappedShelf
-from dltune.search.plan import Plan
-from dltune.training.history import EpochRecord, Trial
+from dltune.search.executors.trainer import Trainer
+from dltune.search.plan import StackOption
+from dltune.training.history import EpochRecord
 
 # Between two messages about epochs: a person does not see more, and the coordinator reads those of
 # all workers.
@@ -31,68 +34,35 @@ SECONDS_BETWEEN_EPOCHS = 0.1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorkerSetup:
-    """What a worker is told when it starts.
+    """What a worker is told when it starts; the rest as for `Trainer`.
 
-    folder        where a model factory is looked up.
-    code_folders  below which Python files are the user's.
-    threads       of torch.
+    threads  of torch.
     gpu      the one it may see, as in CUDA_VISIBLE_DEVICES; None for no choice.
     """
 
     folder: Path
-    code_folders: tuple[Path, ...]
+    code_folders: tuple[Path, ...] = ()
     threads: int
     gpu: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainTask:
-    """Train a cohort; data is where `shared_data` keeps its data set."""
-
-    cohort: Cohort
-    data: Path
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PlanTask:
-    """Say how trials of equal shapes are best trained; the answer is a `Plan`.
-
-    stack  as large as this, without measuring; None to measure.
-    """
-
-    trials: tuple[Trial, ...]
-    data: Path
-    stack: int | None
-    processes: int
-    threads: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class KindsTask:
-    """Say which of these models may share a stack; the answer is one text for each."""
-
-    configs: tuple[Config, ...]
-    data: Path
-
-
-Task = TrainTask | PlanTask | KindsTask
+    stack: StackOption = "auto"
+    trial_seconds: float | None = None
+    workers: int = 1
+    cores: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Ready:
-    """The worker waits for its first task."""
+    """The worker waits for its first job."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
-    """The worker has got its task: whatever happens to it from here on is the task's."""
+    """The worker has got its job: whatever happens to it from here on is the job's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """The task is over, with an answer if it asks for one."""
-
-    answer: Plan | list[str] | None = None
+    """The job is over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,65 +72,72 @@ class Broken:
     traceback: str
 
 
-Message = Ready | Begun | Done | Broken | Progress | StackFailed
-
-_connection: Connection
-_shelf: MappedShelf
-_trainer: CohortTrainer
+Message = Ready | Begun | Done | Broken | Progress | StackFailed | Answer
 
 
-def prepare(connection: Connection, setup: WorkerSetup) -> None:
-    """Make a process a worker; called once in it, before its first task."""
-    global _connection, _shelf, _trainer
-    _connection = connection
+def run_worker(connection: Connection, setup: WorkerSetup) -> None:
+    """Do jobs until the coordinator has no more; called in the new process.
+
+    connection  brings a job and where its data set is, and takes what comes of it.
+    """
+    threading.Thread(target=_end_with_coordinator, daemon=True).start()
     try:
-        _keep_stdout_clean()
-        if setup.gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(setup.threads)))
-        import torch
-
-        torch.set_num_threads(setup.threads)
-        _shelf = MappedShelf(setup.folder)
-        _trainer = CohortTrainer(_shelf, setup.folder, code_folders=setup.code_folders)
-        gc.freeze()  # as in `run_study`
+        shelf = MappedShelf(setup.folder)
+        trainer = _prepare(setup, shelf)
         connection.send(Ready())
-    except Exception:
-        connection.send(Broken(traceback.format_exc()))
-
-
-def work(task: Task) -> None:
-    """Do one task; called in the worker. What comes of it goes through the connection."""
-    try:
-        _connection.send(Begun())
-        _shelf.map(task.data)
-        match task:
-            case TrainTask():
-                for message in thinned(_trainer.train(task.cohort)):
-                    _connection.send(message)
-                done = Done()
-            case PlanTask(stack=None):
-                done = Done(
-                    _trainer.plan(task.trials, processes=task.processes, threads=task.threads)
-                )
-            case PlanTask(stack=int() as stack):
-                done = Done(_trainer.plan_unmeasured(task.trials, stack))
-            case KindsTask():
-                done = Done(_trainer.kinds(task.configs))
-        _connection.send(done)
+        while True:
+            job, data = connection.recv()
+            connection.send(Begun())
+            shelf.map(data)
+            for message in thinned(trainer.do(job)):
+                connection.send(message)
+            connection.send(Done())
+    except (EOFError, ConnectionError):  # the coordinator has closed its end
+        return
     except SystemExit as end:
         # A user's model has called sys.exit: what it asks for, and the trial ends like one whose
         # worker has died.
         os._exit(end.code if isinstance(end.code, int) else 1)
     except Exception:
-        _connection.send(Broken(traceback.format_exc()))
+        connection.send(Broken(traceback.format_exc()))
 
 
-def thinned(progress: Iterable[Progress | StackFailed]) -> Iterator[Progress | StackFailed]:
+def _end_with_coordinator() -> None:
+    """End this process when the coordinator is gone, even where the user's code hangs."""
+    coordinator = multiprocessing.parent_process()
+    assert coordinator is not None
+    coordinator.join()
+    os._exit(1)
+
+
+def _prepare(setup: WorkerSetup, shelf: MappedShelf) -> Trainer:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, where it could not be blocked
+    _keep_stdout_clean()
+    if setup.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
+    os.environ.update(threads_in_environment(setup.threads))
+    import torch
+
+    torch.set_num_threads(setup.threads)
+    gc.freeze()  # as in `run_study`
+    return Trainer(
+        shelf,
+        setup.folder,
+        code_folders=setup.code_folders,
+        stack=setup.stack,
+        trial_seconds=setup.trial_seconds,
+        workers=setup.workers,
+        cores=setup.cores,
+    )
+
+
+def thinned(
+    messages: Iterable[Progress | StackFailed | Answer],
+) -> Iterator[Progress | StackFailed | Answer]:
     """The same with the newest record of each trial at most every tenth of a second."""
     newest: dict[int, EpochRecord] = {}
     told = time.perf_counter()
-    for one in progress:
+    for one in messages:
         if isinstance(one, TrialEnded):
             newest.pop(one.record.number, None)
         if not isinstance(one, EpochEnded):

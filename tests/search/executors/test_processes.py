@@ -1,4 +1,4 @@
-"""Starting processes: with few threads, deaf to Ctrl-C, and without the main script."""
+"""Starting processes: with few threads, deaf to Ctrl-C, and without the main script; their end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from dltune.search.executors.launch import (
+from dltune.search.executors.processes import (
     THREAD_VARIABLES,
-    thread_environment,
+    Worker,
+    environment,
+    oom_kills,
+    reason_of,
+    threads_in_environment,
     without_ctrl_c,
     without_main,
+    worker_context,
 )
+from dltune.search.executors.worker import Ready, WorkerSetup
 
 
 def test_threads_are_told_to_children_and_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with thread_environment(3):
+    with environment(threads_in_environment(3)):
         assert [os.environ[name] for name in THREAD_VARIABLES] == ["3"] * len(THREAD_VARIABLES)
     assert os.environ["OMP_NUM_THREADS"] == "5"
     assert "MKL_NUM_THREADS" not in os.environ
@@ -58,28 +64,43 @@ def test_the_main_script_is_out_of_sight() -> None:
     assert (getattr(main, "__file__", None), main.__spec__) == before
 
 
-def test_starting_early_is_light() -> None:
-    """It is the first thing that a command does: nothing may be imported for it."""
-    program = (
-        "import sys; import dltune.search.executors.early; "
-        "print(*{name.split('.')[0] for name in sys.modules})"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    heavy = {"numpy", "optuna", "pandas", "pebble", "pydantic", "torch", "typer"}
-    assert set(done.stdout.split()) & heavy == set()
+@pytest.fixture(name="worker")
+def fixture_worker(tmp_path: Path) -> Worker:
+    """One that does not run."""
+    return Worker(WorkerSetup(folder=tmp_path, threads=1))
 
 
-def test_nothing_is_started_where_one_process_will_do() -> None:
-    program = (
-        "from multiprocessing import forkserver\n"
-        "from dltune.search.executors.early import start_early\n"
-        "start_early(1)\n"
-        "assert forkserver._forkserver._forkserver_pid is None\n"
-        "start_early(2)\n"
-        "assert forkserver._forkserver._forkserver_pid is not None\n"
-    )
-    if sys.platform != "linux":
-        pytest.skip("no server here")
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path.cwd())
+def test_a_message_that_death_cut_off_was_never_sent(worker: Worker) -> None:
+    reader, writer = worker_context().Pipe(duplex=False)
+    writer.send(Ready())
+    whole = os.read(reader.fileno(), 10_000)
+    reader.close()
+    writer.close()
+    os.write(worker._workers_end.fileno(), whole + whole[: len(whole) // 2])
+    worker._workers_end.close()
+    assert worker.receive() == Ready()
+    assert worker.receive() is None
+    worker.stop()
+    assert worker.is_stopped
+
+
+@pytest.mark.parametrize(
+    ("code", "kills", "reason"),
+    [
+        (-9, 0, "worker killed (signal 9)"),
+        (-9, 2, "out of memory"),
+        (-11, 2, "worker killed (signal 11)"),
+        (1, 0, "worker exited (code 1)"),
+        (0, 0, "worker exited (code 0)"),
+        (None, 0, "worker exited (code 0)"),
+    ],
+)
+def test_why_a_worker_died(code: int | None, kills: int, reason: str) -> None:
+    assert reason_of(code, oom_kills=kills) == reason
+
+
+def test_linux_counts_whom_it_kills_for_memory() -> None:
+    counter = Path("/proc/vmstat")
+    if not counter.exists() or "oom_kill " not in counter.read_text():
+        pytest.skip("this system does not count")
+    assert f"oom_kill {oom_kills()}\n" in counter.read_text()

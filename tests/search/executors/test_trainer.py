@@ -9,40 +9,37 @@ import pytest
 import torch
 
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors.cohort_trainer import (
-    CANNOT_BE_BUILT,
-    Cohort,
-    CohortTrainer,
-    StackFailed,
-)
-from dltune.search.executors.protocol import EpochEnded, TrialEnded, TrialStarted
+from dltune.search.executors.jobs import CANNOT_BE_BUILT, Cohort, StackFailed
+from dltune.search.executors.protocol import Environment, EpochEnded, TrialEnded, TrialStarted
+from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import Plan
 from dltune.training.history import Trial, TrialState
 from tests.search.executors.trials import Seen, own, trial
 
 
 @pytest.fixture(name="trainer")
-def fixture_trainer(folder: Path) -> CohortTrainer:
-    return CohortTrainer(DataShelf(folder), folder)
+def fixture_trainer(folder: Path) -> Trainer:
+    return Trainer(DataShelf(folder), folder)
 
 
 def stack(
-    trainer: CohortTrainer, trials: Sequence[Trial], best: float | None = None
+    trainer: Trainer, trials: Sequence[Trial], best: float | None = None
 ) -> tuple[Seen, list[StackFailed]]:
-    told = list(trainer.train(Cohort(trials=tuple(trials), stacked=True, best=best)))
+    told = list(trainer.train(Cohort(key="", trials=tuple(trials), stacked=True, best=best)))
     failures = [one for one in told if isinstance(one, StackFailed)]
     return Seen([one for one in told if not isinstance(one, StackFailed)]), failures
 
 
-def test_a_stack_trains_together(trainer: CohortTrainer) -> None:
+def test_a_stack_trains_together(trainer: Trainer) -> None:
     seen, failures = stack(trainer, [trial(0), trial(1), trial(2, "train.epochs=1")])
     assert failures == []
     kinds = [type(one) for one in seen]
-    assert kinds == [TrialStarted] * 3 + [EpochEnded, TrialEnded, EpochEnded] + [TrialEnded] * 2
+    one_ends = [EpochEnded, Environment, TrialEnded]
+    assert kinds == [TrialStarted] * 3 + one_ends + [EpochEnded] + [TrialEnded] * 2
     assert [result.epochs for result in seen.results.values()] == [2, 2, 1]
 
 
-def test_memory_that_runs_out_halves_the_stack(trainer: CohortTrainer) -> None:
+def test_memory_that_runs_out_halves_the_stack(trainer: Trainer) -> None:
     seen, failures = stack(trainer, [own(n, "large") for n in range(5)])
     assert failures == [
         StackFailed(stack=5, reason="out of memory", limit=2),
@@ -52,14 +49,14 @@ def test_memory_that_runs_out_halves_the_stack(trainer: CohortTrainer) -> None:
     assert seen.started == [0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2, 3, 4]
 
 
-def test_one_that_always_raises_fails_and_its_neighbours_do_not(trainer: CohortTrainer) -> None:
+def test_one_that_always_raises_fails_and_its_neighbours_do_not(trainer: Trainer) -> None:
     bad = own(2, "raises")
     seen, failures = stack(trainer, [bad])
     assert failures == []  # the trial is to blame, not the stack
     assert seen.results[2].reason == "user model: ValueError: no, thanks"
 
 
-def test_one_that_bears_no_neighbour_is_trained_alone(trainer: CohortTrainer) -> None:
+def test_one_that_bears_no_neighbour_is_trained_alone(trainer: Trainer) -> None:
     seen, failures = stack(trainer, [own(0, "fussy"), own(1, "fussy")])
     reason = "user model: ValueError: alone, please"
     assert failures == [
@@ -70,21 +67,21 @@ def test_one_that_bears_no_neighbour_is_trained_alone(trainer: CohortTrainer) ->
     assert {result.state for result in seen.results.values()} == {TrialState.COMPLETE}
 
 
-def test_a_setting_that_no_stack_can_have_is_told_by_each_trial(trainer: CohortTrainer) -> None:
+def test_a_setting_that_no_stack_can_have_is_told_by_each_trial(trainer: Trainer) -> None:
     seen, _ = stack(trainer, [trial(n, "objective.loss=mse") for n in range(2)])
     reasons = {result.reason for result in seen.results.values()}
     assert len(reasons) == 1
     assert reasons.pop().startswith("setting: objective.loss")
 
 
-def test_a_mistake_of_ours_is_not_hidden(trainer: CohortTrainer) -> None:
+def test_a_mistake_of_ours_is_not_hidden(trainer: Trainer) -> None:
     """Only a user's model may raise what it likes."""
     broken = trial(0).config.model_copy(update={"optim": None})
     with pytest.raises(AttributeError):
         stack(trainer, [Trial(number=0, config=broken, seed=0)])
 
 
-def test_only_who_may_be_best_brings_a_checkpoint(trainer: CohortTrainer) -> None:
+def test_only_who_may_be_best_brings_a_checkpoint(trainer: Trainer) -> None:
     trials = [trial(n) for n in range(4)]
     seen, _ = stack(trainer, trials)
     objectives = [result.objective for result in seen.results.values()]
@@ -100,7 +97,7 @@ def test_only_who_may_be_best_brings_a_checkpoint(trainer: CohortTrainer) -> Non
     assert all(one.checkpoint is None for one in beaten.ended.values())
 
 
-def test_models_are_told_apart_by_what_they_are(trainer: CohortTrainer) -> None:
+def test_models_are_told_apart_by_what_they_are(trainer: Trainer) -> None:
     models = [
         own(0, "build"),
         own(1, "build", "model.width=8"),
@@ -117,7 +114,7 @@ def test_models_are_told_apart_by_what_they_are(trainer: CohortTrainer) -> None:
     assert kinds[6] == kinds[7] == CANNOT_BE_BUILT
 
 
-def test_telling_models_apart_leaves_the_random_numbers_alone(trainer: CohortTrainer) -> None:
+def test_telling_models_apart_leaves_the_random_numbers_alone(trainer: Trainer) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2).tolist()
     torch.manual_seed(3)
@@ -125,8 +122,8 @@ def test_telling_models_apart_leaves_the_random_numbers_alone(trainer: CohortTra
     assert torch.rand(2).tolist() == expected
 
 
-def test_a_plan_rests_on_measurements(trainer: CohortTrainer) -> None:
-    plan = trainer.plan([trial(n) for n in range(8)], processes=1, threads=1)
+def test_a_plan_rests_on_measurements(trainer: Trainer) -> None:
+    plan = trainer.plan([trial(n) for n in range(8)])
     assert plan.reason == ""
     assert set(plan.microseconds) == {1, 8}
     assert plan.stack == min(plan.microseconds, key=lambda size: plan.microseconds[size])
@@ -142,25 +139,23 @@ def test_a_plan_rests_on_measurements(trainer: CohortTrainer) -> None:
         ("cannot_be_built", "out of bricks"),
     ],
 )
-def test_what_cannot_be_stacked_has_its_reason(
-    trainer: CohortTrainer, function: str, reason: str
-) -> None:
+def test_what_cannot_be_stacked_has_its_reason(folder: Path, function: str, reason: str) -> None:
     trials = [own(n, function) for n in range(3)]
-    for plan in (
-        trainer.plan(trials, processes=1, threads=1),
-        trainer.plan_unmeasured(trials, 8),
-    ):
+    for option in ("auto", 8):
+        plan = Trainer(DataShelf(folder), folder, stack=option).plan(trials)
         assert plan.stack == 1
         assert reason in plan.reason
 
 
-def test_what_can_be_stacked_needs_no_measurement(trainer: CohortTrainer) -> None:
-    assert trainer.plan_unmeasured([own(n, "build") for n in range(3)], 8) == Plan(stack=8)
+def test_what_can_be_stacked_needs_no_measurement(folder: Path) -> None:
+    trainer = Trainer(DataShelf(folder), folder, stack=8)
+    assert trainer.plan([own(n, "build") for n in range(3)]) == Plan(stack=8)
 
 
-def test_a_cohort_may_have_threads_of_its_own(trainer: CohortTrainer) -> None:
+def test_a_cohort_that_is_alone_has_every_core(folder: Path) -> None:
     before = torch.get_num_threads()
-    cohort = Cohort(trials=(trial(0),), stacked=False, threads=before + 1)
+    trainer = Trainer(DataShelf(folder), folder, cores=before + 1)
+    cohort = Cohort(key="", trials=(trial(0),), stacked=False, one_worker=True)
     during = [torch.get_num_threads() for _ in trainer.train(cohort)]
     assert set(during) == {before + 1}
     assert torch.get_num_threads() == before

@@ -1,4 +1,4 @@
-"""Training and measuring in the process that has torch: this one, or a worker."""
+"""What is done with a job in the process that has torch: this one, or a worker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from dltune.recipe.schema import Config, FactoryConfig
 from dltune.runs.checkpoint import pack_checkpoint
 from dltune.runs.provenance import imported_files
 from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.jobs import (
+    CANNOT_BE_BUILT,
+    Answer,
+    Cohort,
+    Job,
+    Question,
+    StackFailed,
+)
 from dltune.search.executors.protocol import (
     Environment,
     EpochEnded,
@@ -20,63 +28,52 @@ from dltune.search.executors.protocol import (
     TrialEnded,
     TrialStarted,
 )
-from dltune.search.plan import Plan
+from dltune.search.plan import Plan, StackOption
 from dltune.training.history import Trial, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from dltune.data.device import DeviceData
 
-CANNOT_BE_BUILT = "cannot be built"  # the kind of a model whose factory raises
 OUT_OF_MEMORY = "out of memory"  # as `training.looped` names it
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cohort:
-    """Trials for one process to train.
+class Trainer:
+    """Does jobs: trains cohorts, and answers how those of a group are best trained.
 
-    trials         of equal shapes if stacked.
-    stacked        False: one after another.
-    threads        of torch; None: as many as the process has anyway.
-    best           objective of the best trial so far, None if there is none: a trial that is as
-                   good brings its checkpoint.
-    trial_seconds  a trial that trains longer fails; None for no limit.
-    """
-
-    trials: tuple[Trial, ...]
-    stacked: bool
-    threads: int | None = None
-    best: float | None = None
-    trial_seconds: float | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StackFailed:
-    """A stack of so many trials could not be trained; what is left of it is tried again.
-
-    limit  trials that a stack of this shape may have from now on; None where the fault may lie with
-           one of the trials.
-    """
-
-    stack: int
-    reason: str
-    limit: int | None = None
-
-
-class CohortTrainer:
-    """Trains cohorts, and measures how those of a shape are best trained.
-
-    shelf         where the data come from.
-    folder        where a model factory is looked up.
-    code_folders  below which Python files are the user's.
+    shelf          where the data come from.
+    folder         where a model factory is looked up.
+    code_folders   below which Python files are the user's.
+    stack          "auto" measures what is asked, a number allows stacks of at most so many trials.
+    trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
+    workers        processes that train at the same time.
+    cores          what a process has that is alone; None for what it has anyway.
     """
 
     def __init__(
-        self, shelf: DataShelf, folder: Path, *, code_folders: Sequence[Path] = ()
+        self,
+        shelf: DataShelf,
+        folder: Path,
+        *,
+        code_folders: Sequence[Path] = (),
+        stack: StackOption = "auto",
+        trial_seconds: float | None = None,
+        workers: int = 1,
+        cores: int | None = None,
     ) -> None:
-        self._shelf = shelf
-        self._folder = folder
-        self._code_folders = code_folders
+        self._shelf, self._folder, self._code_folders = shelf, folder, code_folders
+        self._stack_option, self._trial_seconds = stack, trial_seconds
+        self._workers, self._cores = workers, cores
         self._told: Environment | None = None
+
+    def do(self, job: Job) -> Iterator[Progress | StackFailed | Answer]:
+        """What happens while a job is done."""
+        match job:
+            case Cohort():
+                yield from self.train(job)
+            case Question(about="kinds"):
+                yield Answer(value=self.kinds([trial.config for trial in job.trials]))
+            case Question():
+                yield Answer(value=self.plan(job.trials))
 
     def train(self, cohort: Cohort) -> Iterator[Progress | StackFailed]:
         """Train every trial to its end; what goes wrong inside a trial is its result.
@@ -85,7 +82,7 @@ class CohortTrainer:
         in the end trial by trial, where each gets a reason of its own.
         """
         best = _BestSoFar(cohort.best)
-        with _threads(cohort.threads):
+        with _threads(self._cores if cohort.one_worker else None):
             if cohort.stacked:
                 yield from self._stack(cohort, best)
             else:
@@ -152,7 +149,7 @@ class CohortTrainer:
             self._data(first.config),
             folder=self._folder,
             stacked=cohort.stacked,
-            trial_seconds=cohort.trial_seconds,
+            trial_seconds=self._trial_seconds,
         ):
             if epoch.records:
                 yield EpochEnded(records=epoch.records)
@@ -182,12 +179,10 @@ class CohortTrainer:
             self._told = found
             yield found
 
-    def plan(self, trials: Sequence[Trial], *, processes: int, threads: int) -> Plan:
-        """Measure how trials of equal shapes are best trained.
-
-        processes  that will train at the same time.
-        threads    that one process could use if it were alone.
-        """
+    def plan(self, trials: Sequence[Trial]) -> Plan:
+        """How trials of equal shapes are best trained, measured or as the user wants it."""
+        if isinstance(self._stack_option, int):
+            return self._plan_unmeasured(trials, self._stack_option)
         from dltune.training.engine import Stop
         from dltune.training.looped import guarded
         from dltune.training.probe import probe
@@ -201,15 +196,15 @@ class CohortTrainer:
                     self._data(config),
                     folder=self._folder,
                     waiting=len(trials),
-                    processes=processes,
-                    threads=threads,
+                    processes=self._workers,
+                    threads=self._cores or 1,
                 ),
             )
         except DltuneError as error:
             return Plan(stack=1, reason=error.found)
         if isinstance(measured, Stop):
             return Plan(stack=1, reason=measured.reason)
-        apart = measured.microseconds[measured.best] / processes
+        apart = measured.microseconds[measured.best] / self._workers
         return Plan(
             stack=measured.best,
             one_worker=measured.all_threads is not None and measured.all_threads < apart,
@@ -217,7 +212,7 @@ class CohortTrainer:
             microseconds=measured.microseconds,
         )
 
-    def plan_unmeasured(self, trials: Sequence[Trial], stack: int) -> Plan:
+    def _plan_unmeasured(self, trials: Sequence[Trial], stack: int) -> Plan:
         """Stacks of this size of a user's models; one after another where that cannot be."""
         from dltune.training.stacked.stackable import why_not_stackable
 

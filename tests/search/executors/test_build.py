@@ -1,8 +1,9 @@
-"""What there is to train with, and how many workers that makes."""
+"""What there is to train with, how many workers that makes, and their early start."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import torch
 
 from dltune.errors import UsageError
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors import machine
+from dltune.search.executors import build
 from dltune.search.executors.build import build_executor
+from dltune.search.executors.in_process import InProcess
 from dltune.search.executors.pool import WorkerPool
-from dltune.search.executors.this_machine import InProcess
 from dltune.search.plan import PlanBook
 
 
@@ -24,7 +25,7 @@ def test_cores_are_those_this_process_may_use() -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert machine.cores() == 1
+        assert build.cores() == 1
     finally:
         os.sched_setaffinity(0, before)
 
@@ -36,13 +37,13 @@ def test_a_container_may_allow_less(
     quota: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(machine, "CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(build, "CPU_QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    assert machine.cores() == count
+    assert build.cores() == count
 
 
 def test_torch_tells_in_a_file_what_it_was_built_for() -> None:
-    assert machine.torch_has_cuda() == (torch.version.cuda is not None)
+    assert build.torch_has_cuda() == (torch.version.cuda is not None)
 
 
 @pytest.fixture(name="four_gpus")
@@ -50,30 +51,30 @@ def fixture_four_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with four GPUs, as its driver shows it."""
     for name in ("0000:01:00.0", "0000:02:00.0", "0000:41:00.0", "0000:42:00.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)
-    monkeypatch.setattr(machine, "NVIDIA_GPUS", tmp_path / "gpus")
-    monkeypatch.setattr(machine, "torch_has_cuda", lambda: True)
+    monkeypatch.setattr(build, "NVIDIA_GPUS", tmp_path / "gpus")
+    monkeypatch.setattr(build, "torch_has_cuda", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 @pytest.mark.usefixtures("four_gpus")
 def test_a_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert machine.gpus("auto") == machine.gpus("cuda") == ["0", "1", "2", "3"]
-    assert machine.gpus("cpu") == machine.gpus("mps") == []
-    assert machine.worker_count("auto", device="auto", trials=100) == 4
-    assert machine.worker_count("auto", device="auto", trials=3) == 3
-    assert machine.worker_count(8, device="cuda", trials=100) == 8
-    assert machine.worker_count("auto", device="cpu", trials=1000) == machine.cores()
+    assert build.gpus("auto") == build.gpus("cuda") == ["0", "1", "2", "3"]
+    assert build.gpus("cpu") == build.gpus("mps") == []
+    assert build.worker_count("auto", device="auto", trials=100) == 4
+    assert build.worker_count("auto", device="auto", trials=3) == 3
+    assert build.worker_count(8, device="cuda", trials=100) == 8
+    assert build.worker_count("auto", device="cpu", trials=1000) == build.cores()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8932f937")
-    assert machine.gpus("auto") == ["2", "GPU-8932f937"]
+    assert build.gpus("auto") == ["2", "GPU-8932f937"]
     for nothing in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
-        assert machine.gpus("auto") == []
+        assert build.gpus("auto") == []
 
 
 @pytest.mark.usefixtures("four_gpus")
 def test_a_torch_without_cuda_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "torch_has_cuda", lambda: False)
-    assert machine.gpus("auto") == []
+    monkeypatch.setattr(build, "torch_has_cuda", lambda: False)
+    assert build.gpus("auto") == []
 
 
 @pytest.mark.usefixtures("four_gpus")
@@ -84,33 +85,32 @@ def test_workers_are_dealt_the_gpus_in_turn(tmp_path: Path) -> None:
         workers=6,
         book=PlanBook(None, "off"),
         cores=12,
-        gpus=machine.gpus("auto"),
+        gpus=build.gpus("auto"),
     )
-    setups = [slot.setup for slot in pool._crew.slots]
-    assert [setup.gpu for setup in setups] == ["0", "1", "2", "3", "0", "1"]
-    assert {setup.threads for setup in setups} == {2}
+    assert [setup.gpu for setup in pool.setups] == ["0", "1", "2", "3", "0", "1"]
+    assert {setup.threads for setup in pool.setups} == {2}
 
 
 def test_apple_has_one_gpu() -> None:
-    assert machine.worker_count("auto", device="mps", trials=100) == 1
-    assert machine.on_apple_gpu("mps")
-    assert not machine.on_apple_gpu("cpu")
+    assert build.worker_count("auto", device="mps", trials=100) == 1
+    assert build.on_apple_gpu("mps")
+    assert not build.on_apple_gpu("cpu")
     if sys.platform != "darwin":
-        assert not machine.on_apple_gpu("auto")
+        assert not build.on_apple_gpu("auto")
 
 
 def test_options_that_make_no_sense(tmp_path: Path) -> None:
-    def build(**options: object) -> None:
+    def built(**options: object) -> None:
         build_executor(DataShelf(tmp_path), tmp_path, trials=9, device="cpu", **options)  # type: ignore[arg-type]
 
     with pytest.raises(UsageError, match="--workers 0: must be at least 1\nTry --workers auto"):
-        build(workers=0)
+        built(workers=0)
     with pytest.raises(UsageError, match="--stack 0: must be at least 1\nTry --stack auto"):
-        build(stack=0)
+        built(stack=0)
     with pytest.raises(UsageError, match="--trial-timeout 0: must be more than 0 seconds\nTry"):
-        build(trial_timeout=0.0)
+        built(trial_timeout=0.0)
     with pytest.raises(UsageError, match="--trial-timeout nan: must be more than 0 seconds"):
-        build(trial_timeout=float("nan"))
+        built(trial_timeout=float("nan"))
 
 
 def test_one_worker_is_this_process(tmp_path: Path) -> None:
@@ -118,3 +118,34 @@ def test_one_worker_is_this_process(tmp_path: Path) -> None:
     assert isinstance(executor, InProcess)
     alone = build_executor(DataShelf(tmp_path), tmp_path, trials=1, device="cpu", workers=8)
     assert isinstance(alone, InProcess)
+
+
+def test_starting_early_is_light() -> None:
+    """It is the first thing that a command does: nothing may be imported for it."""
+    program = (
+        "import sys; import dltune.search.executors.build; "
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    heavy = {"numpy", "optuna", "pandas", "pydantic", "torch", "typer"}
+    assert set(done.stdout.split()) & heavy == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no server here")
+def test_nothing_is_started_where_one_process_will_do() -> None:
+    program = (
+        "import os\n"
+        "from pathlib import Path\n"
+        "from dltune.search.executors.build import start_early\n"
+        "def children():\n"
+        "    stats = [path.read_text() for path in Path('/proc').glob('[0-9]*/stat')]\n"
+        "    parents = [one.rpartition(')')[2].split()[1] for one in stats]\n"
+        "    return parents.count(str(os.getpid()))\n"
+        "start_early(1)\n"
+        "assert children() == 0\n"
+        "start_early(2)\n"
+        "assert children() == 2\n"  # multiprocessing's own, and the server
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path.cwd())
