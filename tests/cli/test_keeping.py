@@ -254,7 +254,7 @@ def test_what_other_commands_say_to_it(own: Path, dltune) -> None:
     error, advice = done.err.splitlines()
     assert error == "error: runs/first is a run of dltune lr-find, which a search cannot go on with"
     assert advice.startswith("Start one from its recipe: dltune search runs/first/recipe.toml ")
-    command = advice.partition(": dltune ")[2].removesuffix("32.")
+    command = advice.partition(": dltune ")[2].removesuffix("32")
     assert dltune(*command.split(), "1").code == 0
     assert {file: file.read_bytes() for file in Path("runs/first").rglob("*.*")} == before
     shutil.move("runs/first", "runs/moved")
