@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dltune.recipe.files import relocate
-from dltune.runs.folder import JOURNAL, RunFolder
-from dltune.runs.run import load_run
+from dltune.runs.folder import RunFolder
+from dltune.runs.run import JOURNAL, load_run
 from dltune.training.history import TrialState
 from tests.search.made_up import about, append, finished
 from tests.search.recipes import small
