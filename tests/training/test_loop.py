@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from dltune.data.device import DeviceData
+from dltune.data.device import DeviceData, Tensors
 from dltune.errors import TrainingError
 from dltune.training.history import EpochRecord, Trial, TrialState
 from dltune.training.loop import TrialOutcome, train_cohort
@@ -221,3 +221,42 @@ def test_seconds_are_of_the_epochs_without_the_building(
     _, (outcome,) = run([own], wine, tmp_path)
     assert sum(ticks) == 1.0
     assert outcome.record.seconds == 0.0
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+def test_every_error_says_on_how_many_examples_it_was_measured(stacked: bool) -> None:
+    """A diagnosis must not take the size of the train split for those behind its error."""
+    torch.manual_seed(0)
+    large, small = (
+        Tensors(features=torch.randn(size, 3), targets=torch.arange(size) % 2)
+        for size in (20_300, 300)
+    )
+    data = DeviceData(
+        device=torch.device("cpu"),
+        task="classification",
+        inputs=(3,),
+        outputs=2,
+        train=large,
+        dev=small,
+        test=small,
+        train_dev=None,
+    )
+    sections = {"model": {"hidden": [2]}, "train": {"epochs": 1, "batch_size": 4096}}
+    trials = [trial(number, **sections) for number in range(2)]
+    epochs = list(train_cohort(trials, data, folder=Path(), stacked=stacked))
+    records = [one.record for epoch in epochs for one in epoch.ended]
+    assert len(records) == 2
+    for record in records:
+        assert record.examples == {"train": 20_000, "curve": 300, "dev": 300, "test": 300}
+        count = record.train_error * record.examples["train"]
+        assert count == pytest.approx(round(count), abs=1e-6)
+
+
+def test_without_a_last_measurement_the_error_is_that_of_the_curve(wine: DeviceData) -> None:
+    rates = {"optim": {"name": "sgd", "lr": 1e30}}
+    (outcome,) = run([trial(0, **rates)], wine)[1]
+    assert outcome.record.state is TrialState.DIVERGED
+    assert outcome.record.examples == {}
+    broken = {"model": {"name": "cnn", "filters": [4], "pool_size": 4}}
+    (outcome,) = run([trial(0, **broken)], wine)[1]
+    assert (outcome.record.state, outcome.record.examples) == (TrialState.FAILED, {})

@@ -79,11 +79,10 @@ def load_into(shelf: DataShelf, config: Config, recipe: Recipe, path: Path) -> D
     recipe  that the config is of, as it was given.
     path    of the run folder, which may not be there yet.
     """
-    from dltune.recipe.files import relocated_reference
+    from dltune.recipe.files import relocate_config
 
-    source = relocated_reference(config.data.source, recipe.folder, path)
-    kept = config.data.model_copy(update={"source": source})
-    return shelf.load(kept, typed=config.data, folder=recipe.folder)
+    kept = relocate_config(config, recipe.folder, path)
+    return shelf.load(kept.data, typed=config.data, folder=recipe.folder)
 
 
 @contextlib.contextmanager
@@ -99,23 +98,22 @@ def keep_run(
     Raises DataError if the data cannot be loaded, RunFolderError if the folder is taken.
     """
     from dltune.recipe.files import relocate
-    from dltune.runs.about import About
     from dltune.runs.new_run import new_run
-    from dltune.runs.provenance import begin_session, facts_of, has_target, origin_of
+    from dltune.runs.provenance import about_run
     from dltune.search.data_shelf import DataShelf
 
     shelf = DataShelf(path)
     with output.users_code():
         dataset = load_into(shelf, config, recipe, path)
-    about = About(
+    about = about_run(
+        recipe,
+        path,
+        dataset,
+        shelf.hashes,
         command=command,
-        seed=config.train.seed,
+        config=config,
+        note=note,
         trials=trials,
-        metric=config.objective.metric,
-        data=facts_of(dataset),
-        has_target=has_target(recipe),
-        origin=origin_of(recipe.folder, path),
-        sessions=(begin_session(recipe.folder, note=note, data=dict(shelf.hashes)),),
     )
     try:
         with new_run(path, relocate(recipe, path), about) as folder:

@@ -13,6 +13,7 @@ from dltune.errors import RecipeError, closest
 from dltune.recipe.edits import REMOVED, edit_text
 from dltune.recipe.overrides import file_paths, parse_override, parse_space_override
 from dltune.recipe.recipe import Recipe, recipe_from_table
+from dltune.recipe.schema import Config, FactoryConfig
 from dltune.recipe.toml import parse_toml
 from dltune.recipe.tree import FilePath
 from dltune.recipe.whole_file import replace_file
@@ -109,6 +110,22 @@ def apply_edits(path: str | Path, changes: Mapping[str, Any]) -> None:
         table = tomllib.loads(text)
     recipe_from_table(table, text=text, folder=path.parent)
     replace_file(path, text)
+
+
+def relocate_config(config: Config, old_folder: Path, new_folder: Path) -> Config:
+    """The same config, with file references that hold from another folder.
+
+    >>> from dltune.recipe.schema import DataConfig
+    >>> there = Config(data=DataConfig(source="../../a.csv"))
+    >>> relocate_config(there, Path("runs/first"), Path(".")).data.source
+    'a.csv'
+    """
+    source = relocated_reference(config.data.source, old_folder, new_folder)
+    changes: dict[str, Any] = {"data": config.data.model_copy(update={"source": source})}
+    if isinstance(config.model, FactoryConfig):
+        factory = relocated_reference(config.model.factory, old_folder, new_folder)
+        changes["model"] = config.model.model_copy(update={"factory": factory})
+    return config.model_copy(update=changes)
 
 
 def relocate(recipe: Recipe, folder: str | Path) -> Recipe:

@@ -22,13 +22,45 @@ import dltune
 from dltune.data.dataset import SPLIT_FIELDS, Dataset
 from dltune.recipe.files import relocated_reference
 from dltune.recipe.recipe import Recipe
-from dltune.runs.about import DataFacts, Session
+from dltune.recipe.schema import Config
+from dltune.runs.about import About, DataFacts, Session
 
 # What decides a trial's numbers; the others of the environment do not.
 PACKAGES = ("torch", "numpy", "scikit-learn")
 
 # `git status` of a repository with millions of files takes minutes, which nobody would wait for.
 GIT_SECONDS = 2.0
+
+
+def about_run(
+    recipe: Recipe,
+    path: Path,
+    dataset: Dataset,
+    hashes: Mapping[str, str],
+    *,
+    command: str,
+    config: Config,
+    note: str,
+    **more: Any,
+) -> About:
+    """What a new run is, with the session that begins now.
+
+    recipe  as it was given, not yet relocated.
+    path    of the run folder.
+    hashes  SHA-256 of the data by source.
+    config  the recipe's, or one of its space.
+    more    further fields of `About`, by name.
+    """
+    objective = recipe.table.get("objective", {})
+    return About(
+        command=command,
+        **{"seed": config.train.seed} | more,
+        metric=config.objective.metric,
+        data=facts_of(dataset),
+        has_target="target_error" in objective or "choice" in objective,
+        origin=relocated_reference(".", recipe.folder, path),
+        sessions=(begin_session(recipe.folder, note=note, data=dict(hashes)),),
+    )
 
 
 def begin_session(recipe_folder: Path, **more: Any) -> Session:
@@ -58,13 +90,19 @@ def versions() -> dict[str, str]:
     >>> sorted(versions())
     ['dltune', 'numpy', 'platform', 'python', 'scikit-learn', 'torch']
     """
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "dltune": dltune.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        **packages,
+        **{name: _version_of(name) for name in PACKAGES},
     }
+
+
+def _version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # put there by hand, without its metadata
+        return "unknown"
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
@@ -104,17 +142,6 @@ def facts_of(dataset: Dataset) -> DataFacts:
         target_scale=() if scale is None else tuple(scale.tolist()),
         examples=dataset.examples,
     )
-
-
-def has_target(recipe: Recipe) -> bool:
-    """Whether a recipe names a target error, in whatever form."""
-    objective = recipe.table.get("objective", {})
-    return "target_error" in objective or "choice" in objective
-
-
-def origin_of(recipe_folder: Path, path: Path) -> str:
-    """The recipe's folder as a path from the run folder."""
-    return relocated_reference(".", recipe_folder, path)
 
 
 def hash_of_file(path: Path) -> str:

@@ -50,7 +50,7 @@ class DataShelf:
     def load(self, config: DataConfig, *, typed: DataConfig, folder: Path) -> Dataset:
         """The data set of a `[data]` section that was typed for another folder.
 
-        typed   the same section, with file references that hold from `folder`. Before a run folder
+        typed   the same section, with file references that hold from `folder`: before a run folder
                 is there no path through it leads anywhere, and a mistake is told as it was typed.
 
         Raises DataError if the data cannot be loaded.

@@ -10,14 +10,14 @@ from typing import Any
 
 from dltune.data.dataset import Dataset
 from dltune.errors import RecipeError, UsageError
-from dltune.recipe.files import names_file, relocate
+from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
-from dltune.runs.about import About, Session
+from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
-from dltune.runs.provenance import begin_session, facts_of, has_target, origin_of
+from dltune.runs.provenance import about_run, begin_session
 from dltune.runs.resume import (
     check_same_conditions,
     check_same_kind,
@@ -108,50 +108,55 @@ def run_study(
     )
     _check_trials(trials)
     check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
-    if not resume:
-        if recipe is None:
-            raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
-        check_free(path)
     shelf = DataShelf(path, dataset)
-    if resume:
-        folder, searcher = _reopen(recipe, path, request, shelf)
-    else:
-        assert recipe is not None
-        folder, searcher = _start(recipe, path, request, shelf)
+    study = (
+        _reopen(recipe, path, request, shelf) if resume else _start(recipe, path, request, shelf)
+    )
     how = {"workers": workers, "stack": stack, "trial_timeout": trial_timeout}
     try:
-        return _search(folder, searcher, shelf, how, on_event)
+        return _search(study, shelf, how, on_event)
     finally:
-        folder.close()
+        study.folder.close()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Study:
+    """A study whose folder is open.
+
+    config  one of its space: what all of them have in common can be read from it.
+    """
+
+    folder: RunFolder
+    strategy: Strategy
+    config: Config
 
 
 def _search(
-    folder: RunFolder,
-    strategy: Strategy,
+    study: _Study,
     shelf: DataShelf,
     how: Mapping[str, Any],
     on_event: Callable[[StudyEvent], None],
 ) -> StudyEnd:
+    folder, config = study.folder, study.config
     left = folder.about.trials - len(folder.trials)
-    some = _some_config(folder.recipe, folder.about.seed)
     with build_executor(
         shelf,
         folder.path,
         trials=left,
-        device=some.train.device,
+        device=config.train.device,
         code_folders=folder.code_folders,
         **how,
     ) as executor:
         loop = StudyLoop(
             folder=folder,
-            strategy=strategy,
+            strategy=study.strategy,
             executor=executor,
             total=folder.about.trials,
             data_hashes=shelf.hashes,
             on_event=on_event,
         )
         # Without trials to train, the data are not needed.
-        notes = (*_changes(folder.session), *(shelf.dataset(some.data).notes if left else ()))
+        notes = (*_changes(folder.session), *(shelf.dataset(config.data).notes if left else ()))
         # What the imported libraries have made never dies; looking through it at every full
         # garbage collection is 3 % of the time of a search over small models.
         gc.freeze()
@@ -169,9 +174,10 @@ def _changes(session: Session) -> list[str]:
     return [f"going on though {changes}"] if changes else []
 
 
-def _start(
-    typed: Recipe, path: Path, request: Request, shelf: DataShelf
-) -> tuple[RunFolder, Strategy]:
+def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
+    if typed is None:
+        raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
+    check_free(path)
     recipe = relocate(typed, path)
     seed, name = request.seed or DEFAULT_SEED, request.strategy or DEFAULT_STRATEGY
     strategy = build_strategy(name, recipe.space, seed, **request.options)
@@ -182,36 +188,40 @@ def _start(
         )
     total = _total(strategy, name, request.trials)
     config = _some_config(recipe, seed)
-    as_typed = _some_config(typed, seed)
+    as_typed = relocate_config(config, path, typed.folder)
     check_factory(as_typed, typed.folder)
     dataset = shelf.load(config.data, typed=as_typed.data, folder=typed.folder)
-    about = About(
+    about = about_run(
+        typed,
+        path,
+        dataset,
+        shelf.hashes,
         command="search",
+        config=config,
+        note=request.note,
         strategy=name,
         options=strategy.options,
         seed=seed,
         trials=total,
-        metric=config.objective.metric,
-        data=facts_of(dataset),
-        has_target=has_target(recipe),
-        origin=origin_of(typed.folder, path),
-        sessions=(begin_session(typed.folder, note=request.note, data=dict(shelf.hashes)),),
     )
-    return RunFolder.create(path, recipe, about), strategy
+    folder = RunFolder.create(path, recipe, about)
+    return _Study(folder=folder, strategy=strategy, config=config)
 
 
-def _reopen(
-    recipe: Recipe | None, path: Path, request: Request, shelf: DataShelf
-) -> tuple[RunFolder, Strategy]:
+def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
     """Open a run folder to go on with it, once it is certain that nothing would be mixed."""
     asked: dict[str, Any] = {}
 
     def begin(run: Run) -> Session:
-        asked["strategy"], asked["total"] = _asked(recipe, run, request)
+        strategy, asked["total"] = _asked(recipe, run, request)
+        config = _some_config(run.recipe, run.about.seed)
+        asked["study"] = {"strategy": strategy, "config": config}
         accepted: tuple[str, ...] = ()
         again = False
         if run.best is None or asked["total"] > len(run.trials):  # else nothing is trained
-            hashes = _function_hashes(run, shelf)
+            if not all(map(names_file, run.about.data_hashes)):
+                shelf.dataset(config.data)  # what a function gives is known once it is called
+            hashes = shelf.hashes
             accepted, again = check_same_conditions(run, hashes, accept=request.accept_changes)
         return begin_session(
             run.path / run.about.origin,
@@ -224,11 +234,12 @@ def _reopen(
     try:
         if asked["total"] != folder.about.trials:
             folder.want(asked["total"])
-        asked["strategy"].tell(without_gap(folder.trials))
+        study = _Study(folder=folder, **asked["study"])
+        study.strategy.tell(without_gap(folder.trials))
     except BaseException:
         folder.close()
         raise
-    return folder, asked["strategy"]
+    return study
 
 
 def _asked(recipe: Recipe | None, run: Run, request: Request) -> tuple[Strategy, int]:
@@ -248,14 +259,6 @@ def _asked(recipe: Recipe | None, run: Run, request: Request) -> tuple[Strategy,
     )
     strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
     return strategy, _total(strategy, about.strategy, request.trials or about.trials)
-
-
-def _function_hashes(run: Run, shelf: DataShelf) -> Mapping[str, str]:
-    """SHA-256 of what functions and packages give now; files are not loaded for it."""
-    if all(map(names_file, run.about.data_hashes)):
-        return {}
-    shelf.dataset(_some_config(run.recipe, run.about.seed).data)
-    return shelf.hashes
 
 
 def _check_trials(trials: int | None) -> None:
