@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dltune.cli import options, output
-from dltune.cli.files import check_writable
+from dltune.cli.finder import check_writable, middle_note
 from dltune.cli.found import batch_is_found
 from dltune.cli.keeping import result_keeper
-from dltune.cli.middle import middle_note
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # what a measurement needs takes seconds to import: inside, once it is wanted

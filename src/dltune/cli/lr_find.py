@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dltune.cli import options, output
-from dltune.cli.files import check_writable
+from dltune.cli.finder import check_writable, middle_note, stage_bar
 from dltune.cli.found import say_why_no_rate
 from dltune.cli.keeping import result_keeper
-from dltune.cli.middle import middle_note
-from dltune.cli.stage_bar import stage_bar
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # what a sweep needs takes seconds to import: inside, once it is wanted

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltune.cli import output
-from dltune.cli.middle import middle_note
-from dltune.cli.stage_bar import stage_bar
+from dltune.cli.finder import middle_note, stage_bar
 from dltune.errors import UsageError
 
 if TYPE_CHECKING:

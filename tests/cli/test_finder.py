@@ -1,10 +1,14 @@
+"""What lr-find and batch-find have in common: files that can be written, and a bar."""
+
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
-from dltune.cli.files import check_writable
+from dltune.cli.finder import check_writable, stage_bar
 from dltune.errors import UsageError
 
 
@@ -28,3 +32,28 @@ def test_a_folder_must_be_there(tmp_path: Path) -> None:
         check_writable("--csv", path, example="a.csv")
     assert refused.value.found == f"--csv {path}: there is no folder {path.parent}"
     assert refused.value.hint == f"Create it with mkdir -p '{path.parent}'."
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_nobody_watches_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with stage_bar() as watch:
+        assert watch is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_the_stage_and_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = Terminal()
+    monkeypatch.setattr(sys, "stderr", drawn)
+    monkeypatch.setenv("TERM", "xterm")
+    with stage_bar() as watch:
+        assert watch is not None
+        watch("sweep", 50, 200)
+        watch("validation", 7.5, 10.0)
+    assert "validation" in drawn.getvalue()
+    assert "75%" in drawn.getvalue()
+    # What it leaves is an empty line with the cursor shown.
+    assert "\x1b[?25h" in drawn.getvalue().rpartition("validation")[2]
