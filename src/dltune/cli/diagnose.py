@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dltune.cli import options, output
-from dltune.diagnosis.shares import parse_share
+from dltune.diagnosis.wording import parse_share
 from dltune.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,11 +6,18 @@ import dataclasses
 import math
 
 from dltune.diagnosis import advice
-from dltune.diagnosis.components import SLACK, Component, Errors, Name, compared, errors_size
+from dltune.diagnosis.components import (
+    SLACK,
+    Component,
+    Errors,
+    Name,
+    compared,
+    errors_size,
+    examples_to_settle,
+)
 from dltune.diagnosis.finding import Edit, Finding
 from dltune.diagnosis.intervals import MOST_EXAMPLES, wilson
 from dltune.diagnosis.remedies import edits_for_bias, edits_for_variance, tidy
-from dltune.diagnosis.samples import examples_to_settle
 from dltune.diagnosis.settings import Settings
 from dltune.diagnosis.wording import count, percent, points, short_percent, span
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dltune.diagnosis.shares import parse_share
+from dltune.diagnosis.wording import parse_share
 from dltune.errors import UsageError
 
 
