@@ -329,6 +329,7 @@ def test_a_hole_in_a_csv_is_named(dltune, folder: Path) -> None:
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_keeps_what_is_finished(dltune, folder: Path) -> None:
     command = [

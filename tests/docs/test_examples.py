@@ -92,6 +92,7 @@ def test_the_example_of_own_data_and_an_own_model(tmp_path: Path) -> None:
         assert differs(command.output, printed) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands go through sh")
 def test_the_example_of_a_list_and_a_comparison(folder: Path) -> None:
     """docs/runs.md: its trainings lead to the list and to the comparison that it shows."""
@@ -110,6 +111,7 @@ def test_the_example_of_a_list_and_a_comparison(folder: Path) -> None:
             assert differs(shown.output, printed) == ""
 
 
+@pytest.mark.slow
 def test_the_python_in_the_pages_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It reads runs/digits, a search, and runs/again, the training of its best.toml."""
     tiny = ["--set", "train.epochs=2"]

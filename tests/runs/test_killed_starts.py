@@ -50,7 +50,8 @@ def killed_at(operation: int, folder: Path, *arguments: str) -> bool:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
-@pytest.mark.parametrize("command", ["search", pytest.param("train", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["search", "train"])
 def test_there_is_a_way_on_from_every_moment(
     command: str,
     tmp_path: Path,

@@ -119,6 +119,7 @@ def assert_same(run: Path, whole: Path) -> None:
     assert [len(one.history) for one in load_run(run).trials] == [60] * TRIALS
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_resume_gives_the_whole(
     recipe: Path, whole: Path
 ) -> None:

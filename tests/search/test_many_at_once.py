@@ -155,7 +155,9 @@ def test_kill_9_loses_no_finished_trial_to_a_slower_one(session: Session) -> Non
     session.assert_nobody_is_left()
 
 
-@pytest.mark.parametrize("session", [(1, 4), (2, "off")], indirect=True, ids=str)
+@pytest.mark.parametrize(
+    "session", [(1, 4), pytest.param((2, "off"), marks=pytest.mark.slow)], indirect=True, ids=str
+)
 def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(session: Session) -> None:
     session.wait_for_trials(2)
     os.killpg(session.process.pid, signal.SIGINT)  # as a terminal does: to every process

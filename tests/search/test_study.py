@@ -117,7 +117,12 @@ def test_events_tell_where_the_study_stands(tmp_path: Path) -> None:
     assert events[4].best == events[4].trial
 
 
-@pytest.mark.parametrize("strategy", ["grid", "random", "evolution"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("grid", marks=SLOW), pytest.param("random", marks=SLOW), "evolution"]
+)
 def test_a_study_in_parts_equals_the_whole(tmp_path: Path, strategy: str) -> None:
     recipe = small(text=CONDITIONAL)
     options = {"population": 4} if strategy == "evolution" else {}

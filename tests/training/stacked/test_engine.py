@@ -110,7 +110,13 @@ def assert_alike(
             )
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(model, id=name, marks=[pytest.mark.slow] if "cnn" in name else [])
+        for name, model in MODELS.items()
+    ],
+)
 def test_every_optimizer_and_schedule_as_alone(
     model: dict[str, Any], few_digits: DeviceData
 ) -> None:
