@@ -78,6 +78,13 @@ def generator_states(device: torch.device) -> tuple[Any, ...]:
     return states
 
 
+def state_differs(before: Any, after: Any) -> bool:
+    """Whether a generator has been used; states are tensors, or tuples with an array in them."""
+    if isinstance(before, torch.Tensor):
+        return not torch.equal(before, after)
+    return not all(map(np.array_equal, before, after))
+
+
 def seed_all(seed: int, device: torch.device) -> None:
     """Seed the global generators of Python, NumPy and torch, on the CPU and on this device."""
     random.seed(seed)

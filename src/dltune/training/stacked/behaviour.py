@@ -13,7 +13,12 @@ from dltune.data.device import DeviceData
 from dltune.recipe.schema import TrainConfig
 from dltune.training.arithmetic import threads_for, update_flops
 from dltune.training.batches import batch_examples
-from dltune.training.randomness import RandomStream, seed_all
+from dltune.training.randomness import (
+    RandomStream,
+    generator_states,
+    seed_all,
+    state_differs,
+)
 from dltune.training.stacked.vmapped import named_tensors
 
 # Of a batch, since a layer may work on parts of it: no more than in a batch by default, so that a
@@ -53,8 +58,11 @@ def behaviour(
     *,
     outputs: int,
     seed: int,
-) -> str:
-    """A text for all outputs, gradients and buffers of a number of passes.
+) -> tuple[str, bool]:
+    """A text for all outputs, gradients and buffers of a number of passes; whether any was random.
+
+    Of one that draws random numbers, what they are compared with (a share, a probability) shows in
+    few of them, or in none.
 
     module    on the CPU: kernels of a GPU add in any order, and not a bit may depend on that. It is
               left with other numbers.
@@ -64,17 +72,18 @@ def behaviour(
     seed      of the random numbers that a forward pass draws.
 
     The texts of two modules of equal structure are equal if all numbers are, to the last bit: a
-    share of dropout, a slope, a bound or the factor of a hook changes some. They may be equal by
-    chance where a difference shows in fewer than one of some thousand random numbers.
+    slope, a scale, a bound or the factor of a hook changes some.
 
     Raises whatever the module raises for plain examples; what it raises for magnitudes that it may
     not be made for is part of the text.
 
-    >>> def text(p): return behaviour(nn.Dropout(p), [], torch.ones(4, 2), outputs=2, seed=0)
-    >>> text(0.1) == text(0.1), text(0.1) == text(0.2)
+    >>> def does(layer): return behaviour(layer, [], torch.ones(4, 2), outputs=2, seed=0)
+    >>> does(nn.ELU(0.1)) == does(nn.ELU(0.1)), does(nn.ELU(0.1)) == does(nn.ELU(0.2))
     (True, False)
+    >>> does(nn.ELU(0.1))[1], does(nn.Dropout(0.1))[1]
+    (False, True)
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digest, draws = hashlib.blake2b(digest_size=16), False
     count = sum(weight.numel() for weight in module.parameters())
     cpu = torch.device("cpu")
     with RandomStream(seed, cpu).active(), threads_for(update_flops(count, len(examples))):
@@ -83,9 +92,13 @@ def behaviour(
             load(module, tensors)
             if factor is not None:
                 _redraw(module, factor, passes=10**number)
-            for part in _passes(module, examples, outputs, may_raise=factor is None):
+            parts = _passes(module, examples, outputs, may_raise=factor is None)
+            digest.update(next(parts))  # of what is drawn here
+            before = generator_states(cpu)
+            for part in parts:
                 digest.update(part)
-    return digest.hexdigest()
+            draws = draws or any(map(state_differs, before, generator_states(cpu)))
+    return digest.hexdigest(), draws
 
 
 def _redraw(module: nn.Module, factor: float, *, passes: int) -> None:
@@ -106,11 +119,15 @@ def _passes(
     """All that comes of a few passes in eval and train mode, one after another."""
     spread = torch.logspace(-DECADES, DECADES, len(examples), dtype=examples.dtype)
     direction = torch.randn(len(examples), outputs, dtype=examples.dtype)
+    # Among a few examples a rare feature may be zero in all.
+    drawn = torch.randn(examples.shape, dtype=examples.dtype)
     stretched = examples * spread.view(-1, *[1] * (examples.ndim - 1))
+    yield _bytes(direction)
     for training in (False, True):
         module.train(training)
         for inputs, towards, plain in (
             (examples.clone(), direction, True),
+            (drawn.clone(), direction, False),
             (stretched.clone(), direction * spread[:, None], False),
         ):
             try:

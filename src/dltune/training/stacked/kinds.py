@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,11 +15,12 @@ from dltune.models.build import build_model
 from dltune.recipe.schema import Config
 from dltune.training.randomness import RandomStream, seed_all
 from dltune.training.stacked.behaviour import behaviour, copies, tried_examples
+from dltune.training.stacked.stackable import DROPOUT_LAYERS
 from dltune.training.stacked.structure import structure
 
-# If so many sets of arguments of one structure all act differently, the others are taken to do so
-# too: one of the arguments is a continuous number that no tensor holds, such as a share of dropout.
-# To try one set costs a dozen updates, so that eight cost less than one short training.
+# If the first so many sets of arguments all make different kinds, the others are taken to do so
+# too, and are not built: one of the arguments is a continuous number that no tensor holds, such as
+# a share of dropout. To try one costs a dozen updates: eight cost less than one short training.
 ENOUGH_TO_TELL = 8
 
 
@@ -35,8 +35,8 @@ def kinds(
 
     A stack has one module for all rows, and for each row only its own parameters and buffers. So
     models may share one if their arguments are equal, or if they have the same layers and shapes
-    and, with the same numbers in them, do the same to the last bit (`behaviour`): the arguments
-    then act through the tensors alone. What cannot be decided is a kind of its own.
+    and, with the same numbers in them, did the same to the last bit (`behaviour`). What cannot be
+    decided, such as what random numbers do, is a kind of its own.
 
     The text is that of the arguments of the first config of its kind, the same for the same configs
     in every process. None stands for a model that cannot be built. Nothing that the user's code
@@ -46,56 +46,60 @@ def kinds(
     sets = dict(zip(keys, configs, strict=True))
     if len(sets) == 1:
         return [*keys]
-    maker = _Maker(data, folder, seed)
+    first: dict[tuple[str, str], str] = {}  # by what modules are made of, and what they do
+    starts: dict[str, list[torch.Tensor]] = {}  # by what they are made of: tensors of the first
     found: dict[str, str | None] = {}
     with RandomStream(seed, data.device).active(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trials will repeat them
-        for shape, alike in maker.by_structure(sets).items():
-            found |= dict.fromkeys(alike) if shape is None else maker.by_behaviour(alike)
-    return [found[key] for key in keys]
-
-
-class _Maker:
-    """Builds modules, all with the same random numbers, and sorts sets of arguments by them."""
-
-    def __init__(self, data: DeviceData, folder: Path, seed: int) -> None:
-        self._data, self._folder, self._seed = data, folder, seed
-
-    def _build(self, config: Config) -> nn.Module:
-        data = self._data
-        seed_all(self._seed, data.device)
-        return build_model(
-            config.model, inputs=data.inputs, outputs=data.outputs, folder=self._folder
-        )
-
-    def by_structure(self, sets: Mapping[str, Config]) -> dict[str | None, dict[str, Config]]:
-        """The sets of arguments by what their modules are made of; by None if that is unknown."""
-        found: defaultdict[str | None, dict[str, Config]] = defaultdict(dict)
-        for key, config in sets.items():
-            try:
-                shape = json.dumps(structure(self._build(config)))
-            except Exception:  # the user's code may raise anything; the trial will tell what
-                shape = None
-            found[shape][key] = config
-        return found
-
-    def by_behaviour(self, sets: Mapping[str, Config]) -> dict[str, str]:
-        """For each of these sets, whose modules are of one structure, the first that acts alike."""
-        if len(sets) == 1:
-            return {key: key for key in sets}
-        tensors: list[torch.Tensor] | None = None  # of the first
-        first: dict[str, str] = {}  # by behaviour
-        found: dict[str, str] = {}
         for key, config in sets.items():
             if len(first) == len(found) == ENOUGH_TO_TELL:
                 break
-            data = in_double(self._data) if config.train.precision == "float64" else self._data
-            examples = tried_examples(data, config.train)
-            try:
-                module = self._build(config).to(examples.dtype)
-                tensors = tensors or copies(module)
-                acts = behaviour(module, tensors, examples, outputs=data.outputs, seed=self._seed)
-            except Exception:  # the user's code may raise anything
-                acts = key
-            found[key] = first.setdefault(acts, key)
-        return {key: key for key in sets} | found
+            module = _build(config, data, folder, seed)
+            if module is None:
+                found[key] = None
+                continue
+            made_of = json.dumps(structure(module))
+            module = module.to(_in_its_precision(config, data).train.features.dtype)
+            start = starts.setdefault(made_of, copies(module))
+            does = _behaviour(module, start, config, data, seed) or key
+            found[key] = first.setdefault((made_of, does), key)
+    return [found.get(key, key) for key in keys]
+
+
+def _build(config: Config, data: DeviceData, folder: Path, seed: int) -> nn.Module | None:
+    """The module; None if it cannot be built."""
+    seed_all(seed, data.device)
+    try:
+        return build_model(config.model, inputs=data.inputs, outputs=data.outputs, folder=folder)
+    except Exception:  # the user's code may raise anything; the trial will tell what
+        return None
+
+
+def _behaviour(
+    module: nn.Module,
+    start: Sequence[torch.Tensor],
+    config: Config,
+    data: DeviceData,
+    seed: int,
+) -> str | None:
+    """See `behaviour`; None for a module that raises, or draws random numbers of its own.
+
+    Of torch's dropout layers the shares are part of the text.
+    """
+    examples = tried_examples(_in_its_precision(config, data), config.train)
+    try:
+        text, draws = behaviour(module, start, examples, outputs=data.outputs, seed=seed)
+        if not draws:
+            return text
+        dropout = [part for part in module.modules() if isinstance(part, DROPOUT_LAYERS)]
+        shares = [part.p for part in dropout]
+        for part in dropout:
+            part.p = 0.0  # then it draws none
+        quiet, draws = behaviour(module, start, examples, outputs=data.outputs, seed=seed)
+    except Exception:  # the user's code may raise anything
+        return None
+    return None if draws else f"{text} {quiet} {shares}"
+
+
+def _in_its_precision(config: Config, data: DeviceData) -> DeviceData:
+    return in_double(data) if config.train.precision == "float64" else data

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,7 +16,7 @@ from dltune.data.device import DeviceData
 from dltune.models.build import build_model
 from dltune.models.dropout import Dropout
 from dltune.recipe.schema import Config
-from dltune.training.randomness import RandomStream, generator_states, seed_all
+from dltune.training.randomness import RandomStream, generator_states, seed_all, state_differs
 from dltune.training.seeds import derive_seed
 from dltune.training.stacked.behaviour import behaviour, copies, gradients, load
 from dltune.training.stacked.parameters import StackedParameters
@@ -116,7 +115,8 @@ def _beside_tensors(modules: Sequence[nn.Module], data: DeviceData) -> str | Non
     examples = data.train.features[: ROWS * EXAMPLES].cpu()
 
     def numbers(module: nn.Module) -> str:
-        return behaviour(module, started[0], examples, outputs=data.outputs, seed=0)
+        text, _ = behaviour(module, started[0], examples, outputs=data.outputs, seed=0)
+        return text
 
     first = numbers(one)
     # Not only where the numbers change: a counter may matter after more passes than are tried.
@@ -166,7 +166,7 @@ def _tried_in(
         _alone(module, examples if mode == "eval" else examples[row], direction)
         for row, module in enumerate(modules)
     ]
-    of_python, of_numpy, *of_torch = map(_differ, states, generator_states(inputs.device))
+    of_python, of_numpy, *of_torch = map(state_differs, states, generator_states(inputs.device))
     reason = None
     if of_python or of_numpy:
         reason = "its forward pass draws random numbers of NumPy or Python"
@@ -219,13 +219,6 @@ def _together(
             tried["gradients"] += [None] * len(leaves)
         tried["outputs"].append(outputs.detach())
     return {**tried, "weights": [*leaves], "buffers": [*stack.buffers.values()]}
-
-
-def _differ(one: Any, other: Any) -> bool:
-    """Whether two states of a generator differ: tensors, or tuples with an array in them."""
-    if isinstance(one, torch.Tensor):
-        return not torch.equal(one, other)
-    return not all(map(np.array_equal, one, other))
 
 
 def _without_gradient(
