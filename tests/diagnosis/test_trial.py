@@ -241,7 +241,8 @@ class TestWhichTrials:
         with pytest.raises(RunFolderError) as refusal:
             trials_to_diagnose(self.run_of(), None)
         assert str(refusal.value) == (
-            "runs/a, a run of search, has no trials\nWait until the first trial has ended."
+            "runs/a, a run of search, has no trials\n"
+            "Wait until the first trial has ended, or go on with the run if nobody trains it."
         )
         with pytest.raises(RunFolderError) as refusal:
             trials_to_diagnose(self.run_of(command="lr-find", wanted=0), None)

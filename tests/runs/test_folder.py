@@ -419,12 +419,13 @@ class TestErrors:
         assert new_run_path(tmp_path, name=None, stem="wine") == tmp_path / "wine-3"
         assert new_run_path(tmp_path, name="tuned", stem="wine") == tmp_path / "tuned"
 
-    @pytest.mark.parametrize("name", ["", "..", "a/b", ".a"])
+    @pytest.mark.parametrize("name", ["", "..", "a/b", ".a", "-a", "a\nb", "a\x1b[31m", "a\udcff"])
     def test_names_that_are_no_folder_names(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(RunFolderError) as caught:
             new_run_path(tmp_path, name=name, stem="wine")
         assert str(caught.value) == (
-            f"--name {name!r}: must be the name of one folder, without slashes or a dot in front\n"
+            f"--name {name!r}: must be the name of one folder, without slashes or control "
+            "characters, and with no dot or hyphen in front\n"
             "Use --runs-dir for the place: --runs-dir my/runs --name first."
         )
 

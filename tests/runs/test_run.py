@@ -52,7 +52,7 @@ class TestFinding:
         for number in range(10):
             write_run(tmp_path / f"run-{number}")
         named = ", ".join(f"run-{number}" for number in range(8))
-        assert refusal_of("xyz", tmp_path).endswith(f"Runs in {tmp_path}: {named}, ....")
+        assert refusal_of("xyz", tmp_path).endswith(f"Runs in {tmp_path}: {named} and 2 more.")
 
     def test_a_file_is_no_run(self, tmp_path: Path) -> None:
         folder = write_run(tmp_path / "a")
@@ -139,7 +139,7 @@ class TestResult:
         assert refused.value.hint == "Run dltune lr-find again."
 
 
-def test_a_failed_trial_that_is_trained_again_counts_once(tmp_path: Path) -> None:
+def test_trials_of_mended_code_count_once(tmp_path: Path) -> None:
     from dltune.runs.about import Session
     from dltune.training.history import TrialState
 
@@ -151,18 +151,17 @@ def test_a_failed_trial_that_is_trained_again_counts_once(tmp_path: Path) -> Non
         finished(small(), 1, None, TrialState.DIVERGED, "non-finite loss in epoch 1"),
     )
     folder.close()
-    again = Session(command_line="", started="", trains_failed_again=True)
+    again = Session(command_line="", started="", mended=("net.py has changed",))
     folder = RunFolder.open(path, lambda run: again)
-    assert list(folder.trials) == [1]
-    assert [trial.number for trial in load_run(path).trials] == [1]
+    assert folder.trials == {}
+    assert load_run(path).trials == ()
     folder.close()  # killed before it has trained any
     folder = opened(path)
-    assert list(folder.trials) == [1]
+    assert folder.trials == {}
     append(folder, finished(small(), 0, 0.25))
     folder.close()
     run = load_run(path)
     assert [(one.number, one.state.value, one.session) for one in run.trials] == [
-        (0, "complete", 2),
-        (1, "diverged", 0),
+        (0, "complete", 2)
     ]
     assert len(run.trials[0].history) == 2

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dltune.errors import RunFolderError
+from dltune.errors import RecipeError, RunFolderError, UsageError
 from dltune.recipe.files import load_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.runs.provenance import hash_of_bytes
 from dltune.runs.run import Run, load_run
-from dltune.search.events import Ending, StudyEnd
+from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.training.history import TrialState
 from tests.search.recipes import looped_study
 
@@ -43,9 +43,10 @@ def load():
     return x, x[:, 0] * 2 + x[:, 1]
 """
 HINT = (
-    "Put it back, start a new study with another --name, or type --accept-changes: the run then "
+    "Put it back, or start a new study with another --name, or type --accept-changes: the run then "
     "says so."
 )
+GONE = "Put it back, or start a new study with another --name."
 
 
 @pytest.fixture(name="place")
@@ -78,13 +79,13 @@ def resumed(path: Path, trials: int = 3, *, accept_changes: bool = False) -> Stu
     return looped_study(None, path=path, trials=trials, resume=True, accept_changes=accept_changes)
 
 
-def refusal_of(path: Path) -> str:
+def refusal_of(path: Path, *, hint: str = HINT, accept_changes: bool = False) -> str:
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     with pytest.raises(RunFolderError) as refused:
-        resumed(path, trials=9)
+        resumed(path, trials=9, accept_changes=accept_changes)
     # Nothing is written by a resume that is refused.
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
-    assert refused.value.hint == HINT
+    assert refused.value.hint == hint
     start = f"{path} cannot go on as it began: "
     assert refused.value.found.startswith(start)
     return refused.value.found.removeprefix(start)
@@ -128,7 +129,7 @@ class TestRefused:
         path = started(place)
         with (place / "houses.csv").open("a") as stream:
             stream.write("99,2,5000\n")
-        assert refusal_of(path) == "../../houses.csv has changed"
+        assert refusal_of(path) == f"{place / 'houses.csv'} has changed"
 
     def test_other_values_of_the_same_size(self, place: Path) -> None:
         path = started(place)
@@ -136,12 +137,15 @@ class TestRefused:
         size = table.stat().st_size
         table.write_text(table.read_text().replace("41,2,1007", "42,2,1007"))
         assert table.stat().st_size == size
-        assert refusal_of(path) == "../../houses.csv has changed"
+        assert refusal_of(path) == f"{place / 'houses.csv'} has changed"
 
     def test_data_that_are_gone(self, place: Path) -> None:
         path = started(place)
         (place / "houses.csv").unlink()
-        assert refusal_of(path) == "../../houses.csv is gone"
+        table = place / "houses.csv"
+        assert refusal_of(path, hint=GONE) == f"{table} is gone"
+        # Nor can they be accepted: the run stays as it was.
+        assert refusal_of(path, hint=GONE, accept_changes=True) == f"{table} is gone"
 
     def test_a_layer_added_to_the_model(self, place: Path) -> None:
         path = started(place)
@@ -158,7 +162,8 @@ class TestRefused:
         path = started(place)
         (place / "houses.csv").write_text("a,b\n1,2\n")  # would not even load any more
         (place / "layers.py").unlink()
-        assert refusal_of(path) == "layers.py is gone; ../../houses.csv has changed"
+        table = place / "houses.csv"
+        assert refusal_of(path) == f"layers.py is gone; {table} has changed"
 
     def test_another_torch(self, place: Path) -> None:
         path = started(place)
@@ -248,7 +253,8 @@ class TestMendedCode:
         assert [trial.state for trial in run.trials] == [TrialState.COMPLETE] * 3
         assert [trial.values for trial in run.trials] == values
         assert numbers_of(run) == [(0, 1), (1, 1), (2, 1)]
-        assert run.accepted == ["net.py has changed"]
+        assert run.accepted == []  # nothing was mixed
+        assert run.about.sessions[1].mended == ("net.py has changed",)
         assert len((path / "trials.csv").read_text().splitlines()) == 4
         assert (path / "code" / "session-1" / "net.py").read_text() == NET
 
@@ -262,7 +268,8 @@ class TestMendedCode:
         path = self.broken(place, trials=2)
         (place / "net.py").write_text(NET)
         (place / "houses.csv").unlink()
-        assert refusal_of(path) == "net.py has changed; ../../houses.csv is gone"
+        table = place / "houses.csv"
+        assert refusal_of(path, hint=GONE) == f"{table} is gone; net.py has changed"
 
     def test_once_a_trial_is_complete_they_are_not(self, place: Path) -> None:
         path = self.broken(place, trials=2)
@@ -270,6 +277,81 @@ class TestMendedCode:
         assert resumed(path, trials=3).trained == 3
         (place / "net.py").write_text(NET + "# and more\n")
         assert refusal_of(path) == "net.py has changed"
+
+
+class TestMoreThanOneSession:
+    def test_torch_is_that_of_the_trials_and_not_of_a_session_without_any(
+        self, place: Path
+    ) -> None:
+        path = started(place)
+        assert resumed(path, trials=2).trained == 0
+        journal, now = path / "study.journal", load_run(path).about.torch
+        lines = journal.read_text().splitlines(keepends=True)
+        for sign in (": ", ":"):
+            old, new = f'"torch"{sign}"{now}"', f'"torch"{sign}"1.0.0"'
+            lines = [
+                head + old.join([new + tail for tail in tails[:1]] + tails[1:])
+                if (head := line.partition(old)[0]) != line.rstrip("\n")
+                and (tails := line.split(old)[1:])
+                else line
+                for line in lines
+            ]
+        journal.write_text("".join(lines))  # of the first session alone
+        assert load_run(path).about.sessions[-1].versions["torch"] == now
+        assert refusal_of(path) == f"torch was 1.0.0, is now {now}"
+
+    def test_files_of_any_session_count(self, place: Path) -> None:
+        """The second session trains on one of two files, and the other one still counts."""
+        for name in ("one", "other"):
+            (place / f"{name}.csv").write_text((place / "houses.csv").read_text())
+        (place / "recipe.toml").write_text(
+            RECIPE.replace('"houses.csv"', '{choice = ["one.csv", "other.csv"]}')
+        )
+        path = place / "runs" / "first"
+        looped_study(recipe_in(place), path=path, trials=8)
+        assert set(load_run(path).about.sessions[0].data) == {
+            "../../one.csv",
+            "../../other.csv",
+        }
+        assert resumed(path, trials=9).trained == 1
+        (place / "other.csv").write_text("changed\n")
+        (place / "one.csv").write_text("changed\n")
+        with pytest.raises(RunFolderError) as refused:
+            resumed(path, trials=12)
+        assert f"{place / 'one.csv'} has changed" in refused.value.found
+        assert f"{place / 'other.csv'} has changed" in refused.value.found
+
+
+def test_code_is_kept_as_it_was_imported(place: Path) -> None:
+    """A file that is edited while the search runs is not what its trials were trained with."""
+    edited = LAYERS + "# edited meanwhile\n"
+
+    def edit(event: StudyEvent) -> None:
+        if event.kind is EventKind.EPOCH:
+            (place / "layers.py").write_text(edited)
+
+    path = place / "runs" / "first"
+    looped_study(recipe_in(place), path=path, trials=2, on_event=edit)
+    assert (path / "code" / "layers.py").read_text() == LAYERS
+    assert refusal_of(path) == "layers.py has changed"
+
+
+def test_a_mistake_in_the_code_stops_a_resume_before_it_begins(place: Path) -> None:
+    path = started(place)
+    (place / "net.py").write_text("def (")
+    before = (path / "study.journal").read_bytes()
+    with pytest.raises(RecipeError, match=r"net\.py, line 1: failed: SyntaxError"):
+        resumed(path, accept_changes=True)
+    assert (path / "study.journal").read_bytes() == before
+
+
+def test_there_is_nothing_to_accept_in_a_new_study(place: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        looped_study(recipe_in(place), path=place / "runs" / "first", trials=1, accept_changes=True)
+    assert str(refused.value) == (
+        "--accept-changes is for a study that goes on, and this one is new\n"
+        "Leave it out, or type --resume too."
+    )
 
 
 def test_every_file_of_a_run_says_its_format(place: Path) -> None:

@@ -31,6 +31,7 @@ def runs(
 
     Example: dltune runs
     """
+    where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
     match names or []:
         case []:
             _list(runs_dir, as_json=as_json)
@@ -39,12 +40,12 @@ def runs(
         case [one]:
             raise UsageError(
                 f"dltune runs compares two runs, and {one} is one",
-                hint=f"Type dltune report {shlex.quote(one)} for its tables, or name a second run.",
+                hint=f"Name a second one, or see the run: dltune report {shlex.quote(one)}{where}",
             )
         case [*more]:
             raise UsageError(
                 f"dltune runs compares two runs, not {len(more)}: {', '.join(more)}",
-                hint=f"Type dltune runs {shlex.join(more[:2])}.",
+                hint=f"Name two: dltune runs A B{where}",
             )
     return output.FINE
 

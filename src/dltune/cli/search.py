@@ -161,6 +161,8 @@ def _show(end: StudyEnd, runs_dir: Path, *, as_json: bool) -> int:
         return output.INTERRUPTED
     if end.reason:
         output.say(f"the search ended: {end.reason}")
+        if end.ending is Ending.STOPPED:
+            output.say_next(_resume_command(end, runs_dir), "once it is mended")
     elif end.trained == 0:
         output.say(
             f"{end.path} had all its {end.total} trials already; a larger --trials adds some"
@@ -188,7 +190,7 @@ def _read(
     if any(edits) or device is not None:
         raise UsageError(
             "--set, --space and --device change a recipe, and a resumed study has its own",
-            hint=f"Type dltune search --resume --name {name or 'NAME'}.",
+            hint=f"Leave them out: dltune search --resume --name {shlex.quote(name or 'NAME')}",
         )
     return None
 
@@ -211,7 +213,10 @@ def _run_path(
 
 
 def _say_resume(end: StudyEnd, runs_dir: Path) -> None:
-    where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
-    command = f"dltune search --resume --name {shlex.quote(end.path.name)}{where}"
     kept = f"interrupted: {len(end.trials)} of {end.total} trials are done and kept"
-    output.say(f"{kept}; go on with: {command}")
+    output.say(f"{kept}; go on with: {_resume_command(end, runs_dir)}")
+
+
+def _resume_command(end: StudyEnd, runs_dir: Path) -> str:
+    where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
+    return f"dltune search --resume --name {shlex.quote(end.path.name)}{where}"

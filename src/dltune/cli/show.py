@@ -56,6 +56,17 @@ def say_diagnose(run: Run) -> None:
     elif run.trials and all(trial.state is TrialState.FAILED for trial in run.trials):
         command = f"dltune diagnose {folder} --trial {run.trials[0].number}"
         output.say_next(command, "what became of it")
+    elif not run.trials:
+        say_go_on(run)
     else:
         command = f"dltune lr-find {shlex.quote(str(run.path / 'recipe.toml'))}"
         output.say_next(command, "learning rates that do not diverge")
+
+
+def say_go_on(run: Run) -> None:
+    """Name the command that goes on with a run that has not come to its end."""
+    if run.about.command == "search":
+        where = f"--name {shlex.quote(run.name)} --runs-dir {shlex.quote(str(run.path.parent))}"
+        output.say_next(f"dltune search --resume {where}", "go on with it, unless it is running")
+    elif run.about.sessions:
+        output.say_next(run.about.sessions[-1].command_line, "again, unless it is running")

@@ -71,6 +71,8 @@ def diagnose_trial(
     chosen = f"The epoch was chosen on the dev set, out of {trial.epochs}"
     trials = f", and the trial out of {len(run.trials)}" if len(run.trials) > 1 else ""
     told = [f"{chosen}{trials}: the dev error flatters a little."]
+    if run.accepted:
+        told.append(f"The run went on with changes: {'; '.join(run.accepted)}.")
     told += [f"Taken as a {facts.task}: {facts.task_inferred}."] if facts.task_inferred else []
     return dataclasses.replace(
         found,
@@ -90,7 +92,7 @@ def trials_to_diagnose(
     """
     if not run.trials:
         hint = (
-            "Wait until the first trial has ended."
+            "Wait until the first trial has ended, or go on with the run if nobody trains it."
             if run.about.trials
             else f"Type dltune report {shlex.quote(str(run.path))} for what it has found."
         )

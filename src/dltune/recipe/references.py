@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
+import os
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -77,7 +80,44 @@ def _import_file(path: Path) -> ModuleType:
         raise RecipeError(f"{place}: failed: {kind}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))
+    imported_sources()  # its own, and those of what it has imported
     return module
+
+
+def imported_sources() -> dict[Path, bytes]:
+    """The Python files that this process has imported and that are not installed, by path.
+
+    Each as it was when its module was first seen: at the latest when a reference has been imported,
+    since a file may change while its module is in use. dltune's own are left out.
+    """
+    for name, module in list(sys.modules.items()):
+        if _SEEN.get(name) == id(module):
+            continue
+        _SEEN[name] = id(module)
+        place = vars(module).get("__file__") if isinstance(module, ModuleType) else None
+        if not isinstance(place, str) or not place.endswith(".py") or name == "__main__":
+            continue
+        if place.startswith(_installed()) or any(part in place for part in PACKAGE_FOLDERS):
+            continue
+        path = Path(place).resolve()
+        try:
+            _SOURCES[path] = path.read_bytes()
+        except OSError:  # deleted since; whoever needs it will be told
+            continue
+    return dict(_SOURCES)
+
+
+_SEEN: dict[str, int] = {}  # identity of the module by name: one that is imported anew is another
+_SOURCES: dict[Path, bytes] = {}
+PACKAGE_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Where Python's own modules are, and dltune's, with and without links resolved."""
+    places = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    places.append(str(Path(__file__).parents[1]))
+    return tuple({f"{one}{os.sep}" for place in places for one in (place, os.path.realpath(place))})
 
 
 def _line(error: Exception, path: Path) -> int | None:

@@ -17,7 +17,9 @@ def replace_file(path: Path, content: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with temporary.open("wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.write(
+                content.encode(errors="backslashreplace") if isinstance(content, str) else content
+            )
             stream.flush()
             os.fsync(stream.fileno())
         if path.exists():

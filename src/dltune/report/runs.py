@@ -59,7 +59,8 @@ def run_document(one: Overview) -> dict[str, Any]:
     problem  why the run cannot be read.
     """
     about = one.about
-    last = about.sessions[-1] if about is not None and about.sessions else None
+    sessions = () if about is None else about.sessions
+    last = sessions[-1] if sessions else None
     return {
         "name": one.path.name,
         "run": str(one.path),
@@ -75,6 +76,7 @@ def run_document(one: Overview) -> dict[str, Any]:
         "seconds": one.seconds,
         "sessions": about and len(about.sessions),
         "command_line": last and last.command_line,
+        "accepted": [change for session in sessions for change in session.accepted],
         "note": one.note,
         "problem": one.problem or None,
     }
@@ -88,6 +90,13 @@ def found_in(one: Overview) -> dict[str, Any] | None:
     return None if one.result.get(key) is None else {word: one.result[key]}
 
 
+def _remark(one: Overview) -> str:
+    """The note, behind what must not be overlooked."""
+    sessions = () if one.about is None else one.about.sessions
+    went_on = "went on with changes" if any(session.accepted for session in sessions) else ""
+    return "; ".join(filter(None, [went_on, one.note]))
+
+
 def _columns(runs: Sequence[Overview], now: datetime.datetime) -> dict[str, Column]:
     """By title, in the order of the table."""
     cells = {
@@ -98,7 +107,7 @@ def _columns(runs: Sequence[Overview], now: datetime.datetime) -> dict[str, Colu
         "best dev\nerror": [show_best(one) for one in runs],
         "when": [show_when(one.began, now) for one in runs],
         "took": [show_took(one.seconds) for one in runs],
-        "note": [escaped(one.note) for one in runs],
+        "note": [escaped(_remark(one)) for one in runs],
     }
     texts = ("name", "command", "state", "note")
     return {

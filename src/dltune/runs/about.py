@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+GIVEN = "python:dataset"
+"""Stands for the source of a data set that the caller has passed, instead of the recipe's."""
+
 FORMAT = 1
 """Of everything in a run folder; a reader of a later format may read an earlier one."""
 
@@ -26,7 +29,8 @@ class Session:
                     recipe's folder; empty before a process has imported them.
     note            what the user wrote with --note.
     accepted        what had changed since the session before it, and was accepted.
-    trains_failed_again  whether the failed trials of earlier sessions count for nothing.
+    mended          what of the user's code had changed while no trial was complete: of earlier
+                    sessions, trials that are not complete count for nothing then.
     """
 
     command_line: str
@@ -41,7 +45,7 @@ class Session:
     code: Mapping[str, str] = dataclasses.field(default_factory=dict)
     note: str = ""
     accepted: tuple[str, ...] = ()
-    trains_failed_again: bool = False
+    mended: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,14 +98,20 @@ class About:
     sessions: tuple[Session, ...] = ()
 
     @property
-    def data_hashes(self) -> Mapping[str, str]:
-        """SHA-256 of the data that were last trained on, by source."""
-        return next((one.data for one in reversed(self.sessions) if one.data), {})
+    def data_hashes(self) -> dict[str, str]:
+        """SHA-256 of all data that were trained on, by source; of each the newest."""
+        return {name: digest for one in self.sessions for name, digest in one.data.items()}
 
     @property
-    def code_hashes(self) -> Mapping[str, str]:
-        """SHA-256 of the user's code that was last trained with; empty before any was imported."""
-        return next((one.code for one in reversed(self.sessions) if one.code), {})
+    def code_hashes(self) -> dict[str, str]:
+        """SHA-256 of all the user's code that was trained with; of each file the newest."""
+        return {name: digest for one in self.sessions for name, digest in one.code.items()}
+
+    @property
+    def torch(self) -> str | None:
+        """The version that last trained a trial; that of the first session before any has."""
+        trained = [one for one in self.sessions if one.device is not None] or self.sessions[:1]
+        return trained[-1].versions.get("torch") if trained else None
 
     def to_attributes(self) -> dict[str, Any]:
         """As plain values by name, for a storage."""

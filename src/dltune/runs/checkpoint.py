@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,7 @@ def read_checkpoint(run: Path) -> Checkpoint:
     if mixed:  # a kill came between the two; opening the folder for a resume puts it right
         raise RunFolderError(
             f"{tensors_file} and {about_file.name} are of two trials",
-            hint=f"Type dltune search --resume --name {run.name}, which puts them right.",
+            hint=f"This puts them right: dltune search --resume --name {shlex.quote(run.name)}",
         )
     if lacking:
         raise RunFolderError(

@@ -77,7 +77,7 @@ def compare(first: Run, second: Run) -> Comparison:
         obstacles=tuple(_obstacles(first, second, recipe or ())),
         recipe=recipe,
         problem=problem,
-        conditions=tuple(_differing(_conditions(first), _conditions(second))),
+        conditions=tuple(_without_moved(_differing(_conditions(first), _conditions(second)))),
     )
 
 
@@ -87,7 +87,7 @@ def _obstacles(first: Run, second: Run, recipe: tuple[Difference, ...]) -> Itera
     if None not in tasks:
         yield from _differing({"task": tasks[0]}, {"task": tasks[1]})
     # By contents, since a file may have moved; a run of an older dltune has noted none.
-    data = [sorted(set(run.about.data_hashes.values())) for run in (first, second)]
+    data = [sorted(set(_data(run, _session(run)).values())) for run in (first, second)]
     decides = DECIDES_EXAMPLES if all(data) else (*DECIDES_EXAMPLES, "data.source")
     if all(data):
         yield from _differing({"data": data[0]}, {"data": data[1]})
@@ -112,7 +112,7 @@ def _conditions(run: Run) -> dict[str, Any]:
         "seed": about.seed,
         "metric": about.metric,
         "task": about.data.task,
-        **{f"{split} examples": count for split, count in about.data.examples.items()},
+        **{f"{split} examples": count for split, count in _examples(run).items()},
         **{f"data {name}": digest for name, digest in _data(run, session).items()},
         **{f"code {name}": digest for name, digest in (session.code or about.code_hashes).items()},
         "git commit": git.get("commit"),
@@ -122,6 +122,25 @@ def _conditions(run: Run) -> dict[str, Any]:
         "device": session.device,
         "accepted": ", ".join(run.accepted) or None,
     }
+
+
+def _without_moved(differences: Iterator[Difference]) -> Iterator[Difference]:
+    """The same, without files that both runs have, under another name or in another place."""
+    found = list(differences)
+    hashed = [one for one in found if one.name.startswith(("data ", "code "))]
+    both = {one.first for one in hashed} & {one.second for one in hashed}
+    for one in found:
+        alone = one.first if one.second is None else one.second
+        if one not in hashed or alone not in both:
+            yield one
+
+
+def _examples(run: Run) -> Mapping[str, int | None]:
+    """In each split: behind the errors of the best trial, or of the first session."""
+    best = run.best
+    if best is None:
+        return run.about.data.examples
+    return {split: best.examples.get(split) for split in run.about.data.examples}
 
 
 def _session(run: Run) -> Session:

@@ -266,7 +266,7 @@ def append_block(path: Path, text: str, *, sync: bool = False) -> None:
     """Append text in one write."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
-        left = text.encode()
+        left = text.encode(errors="backslashreplace")  # of a path that is no UTF-8
         while left:  # more than one turn only on a full disk or a signal
             left = left[os.write(descriptor, left) :]
         if sync:

@@ -70,9 +70,10 @@ def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
         return next(
             path for number in numbers if not (path := runs_dir / f"{stem}-{number}").exists()
         )
-    if name.startswith(".") or not name or Path(name).name != name:
+    if name.startswith((".", "-")) or Path(name).name != name or not name.isprintable() or not name:
         raise RunFolderError(
-            f"--name {name!r}: must be the name of one folder, without slashes or a dot in front",
+            f"--name {name!r}: must be the name of one folder, without slashes or control "
+            "characters, and with no dot or hyphen in front",
             hint="Use --runs-dir for the place: --runs-dir my/runs --name first.",
         )
     check_free(runs_dir / name)

@@ -8,10 +8,14 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from dltune.errors import FolderTakenError
+
+# Whoever lists the runs holds each of them for a moment, to see whether another can.
+LOCK_TRIES, LOCK_TRY_SECONDS = 3, 0.03
 
 UNFINISHED = ".{name}.new-{token}"  # of a folder that is being made
 
@@ -19,9 +23,9 @@ UNFINISHED = ".{name}.new-{token}"  # of a folder that is being made
 class FolderLock:
     """An exclusive advisory lock on a folder, taken on construction.
 
-    A lock file would outlive a kill -9; this one cannot, and it stays with the folder when that is
-    renamed. Windows has no such lock for folders, and there two writers of one run folder are not
-    detected.
+    A lock file would outlive a kill -9; this one does not, unless a process that the user's code
+    has forked lives on, and it stays with the folder when that is renamed. Windows has no such lock
+    for folders, and there two writers of one run folder are not detected.
 
     Raises FolderTakenError if another process writes in the folder.
     """
@@ -30,24 +34,38 @@ class FolderLock:
         self._descriptor: int | None = None
         if sys.platform == "win32":
             return
-        import fcntl
 
         descriptor = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor):
             os.close(descriptor)
             raise FolderTakenError(
                 f"{path}: another dltune process is writing in this run folder",
                 hint="Wait for it, stop it with Ctrl-C, or start a study with another --name.",
-            ) from None
+            )
         self._descriptor = descriptor
 
     def release(self) -> None:
         """Let others write; a second call does nothing."""
         if self._descriptor is not None:
+            import fcntl
+
+            # To close it would not do where the user's code has forked: a copy may live there.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _locked(descriptor: int) -> bool:
+    import fcntl
+
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_TRY_SECONDS)
+        else:
+            return True
+    return False
 
 
 def is_being_written(path: Path) -> bool:

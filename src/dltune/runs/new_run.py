@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def remove_if_killed(path: Path) -> str | None:
     It cannot be gone on with, and would only be in the way of its name. Returns the command; None,
     and nothing done, if the folder is anything else, a search's, or still written in.
     """
+    if sys.platform == "win32":  # where no lock tells whether it is alive
+        return None
     try:
         check_is_run_folder(path)
         lock = FolderLock(path)

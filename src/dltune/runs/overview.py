@@ -91,7 +91,12 @@ def _looked_at(path: Path, now: datetime.datetime) -> Overview:
         problem = damage.found.replace(str(path.resolve()), str(path))
     except OSError as refusal:
         problem = f"{refusal.filename or path}: the system says: {refusal.strerror}"
-    except (TypeError, ValueError) as mistake:  # edited by hand: one must not hide the others
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as mistake:  # edited by hand: one must not hide the others
         problem = f"{path / JOURNAL}: damaged ({type(mistake).__name__}: {mistake})"
     return Overview(path=path, state=DAMAGED, problem=problem)
 

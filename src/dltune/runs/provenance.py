@@ -11,7 +11,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import dltune
 from dltune.data.dataset import SPLIT_FIELDS, Dataset
 from dltune.recipe.files import relocated_reference
 from dltune.recipe.recipe import Recipe
+from dltune.recipe.references import imported_sources
 from dltune.recipe.schema import Config
 from dltune.runs.about import About, DataFacts, Session
 
@@ -172,31 +172,16 @@ def hash_of_dataset(dataset: Dataset) -> str:
 
 
 def imported_files(folders: Sequence[Path]) -> dict[Path, bytes]:
-    """The contents of every Python file below these folders that this process has imported.
+    """Every Python file of the user's below these folders, as this process has imported it.
 
     What is installed is left out (its version says what it is), and so is dltune itself.
     """
     roots = [folder.resolve() for folder in folders]
-    found: dict[Path, bytes] = {}
-    for module in list(sys.modules.values()):
-        name = getattr(module, "__file__", None)
-        if not isinstance(name, str) or not name.endswith(".py") or module.__name__ == "__main__":
-            continue
-        path = Path(name).resolve()
-        inside = any(path.is_relative_to(root) for root in roots)
-        if inside and not any(path.is_relative_to(place) for place in _installed()):
-            try:
-                found[path] = path.read_bytes()
-            except OSError:  # deleted since; whoever needs it will be told
-                continue
-    return found
-
-
-@functools.cache
-def _installed() -> tuple[Path, ...]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    places = {Path(sysconfig.get_path(name)).resolve() for name in names}
-    return (*places, Path(dltune.__file__).resolve().parent)
+    return {
+        path: content
+        for path, content in imported_sources().items()
+        if any(path.is_relative_to(root) for root in roots)
+    }
 
 
 def code_name(path: Path, folder: Path) -> str:

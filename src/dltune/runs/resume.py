@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +13,7 @@ from dltune.errors import RunFolderError
 from dltune.recipe.files import names_file
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.toml import shown
-from dltune.runs.about import About
+from dltune.runs.about import GIVEN, About
 from dltune.runs.provenance import changes_of_files, versions
 from dltune.runs.run import Run
 from dltune.training.history import TrialRecord
@@ -108,49 +110,76 @@ def check_same_kind(run: Run) -> None:
         )
 
 
-def changed_conditions(run: Run, data: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """What is not as it was when the run was last trained, in words: the code, and all else.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What is not as it was when a run was last trained, in words.
+
+    gone   data files that are not there any more.
+    code   files of the user's code.
+    other  all else: data, torch.
+    """
+
+    gone: tuple[str, ...]
+    code: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+def changed_conditions(run: Run, data: Mapping[str, str]) -> Changes:
+    """What has changed since the run was last trained.
 
     data  SHA-256 by source of what would be trained on now; those of files are looked up here.
     """
-    about = run.about
-    before = about.data_hashes
-    other = changes_of_files(before, run.path, names=filter(names_file, before))
+    about, before = run.about, run.about.data_hashes
+    files = {_shown_path(run.path / name): before[name] for name in before if names_file(name)}
+    gone = [name for name in files if not Path(name).is_file()]
+    other = changes_of_files(files, Path(), names=[name for name in files if name not in gone])
     other += [
         f"{name.partition('#')[0]} gives other data"
         for name, digest in data.items()
-        if not names_file(name) and digest != before.get(name, digest)
+        if not names_file(name) and name != GIVEN and digest != before.get(name, digest)
     ]
-    was, now = about.sessions[-1].versions.get("torch"), versions()["torch"]
-    if was != now:
-        other.append(f"torch was {was}, is now {now}")
-    return changes_of_files(about.code_hashes, run.path / about.origin), other
+    if before.get(GIVEN) != data.get(GIVEN):
+        other.append("the data set that Python code passes is another one")
+    now = versions()["torch"]
+    if about.torch != now:
+        other.append(f"torch was {about.torch}, is now {now}")
+    code = changes_of_files(about.code_hashes, run.path / about.origin)
+    return Changes(
+        gone=tuple(f"{name} is gone" for name in gone), code=tuple(code), other=tuple(other)
+    )
 
 
 def check_same_conditions(
     run: Run, data: Mapping[str, str], *, accept: bool
-) -> tuple[tuple[str, ...], bool]:
-    """Which changes are accepted, and whether the failed trials are to be trained again.
+) -> dict[str, tuple[str, ...]]:
+    """What the session that begins has to say of changes: `accepted` or `mended`, or nothing.
 
-    Where the user's code alone has changed, and no trial is complete, the failed ones may be
-    trained again with the code as it is now: nothing is mixed.
+    Where the user's code alone has changed, and no trial is complete, all may be trained again with
+    the code as it is now: nothing is mixed.
 
     data    as for `changed_conditions`.
     accept  whether changes are accepted.
 
-    Raises RunFolderError for changes that are not.
+    Raises RunFolderError for changes that are not, and for data that are gone.
     """
-    code, other = changed_conditions(run, data)
-    if code and not other and run.best is None:
-        return tuple(code), True
-    changes = [*code, *other]
-    if changes and not accept:
+    changes = changed_conditions(run, data)
+    if changes.code and not changes.other and not changes.gone and run.best is None:
+        return {"mended": changes.code}
+    all_of_them = (*changes.gone, *changes.code, *changes.other)
+    if changes.gone or (all_of_them and not accept):
+        way_on = "" if changes.gone else ", or type --accept-changes: the run then says so"
         raise RunFolderError(
-            f"{run.path} cannot go on as it began: {'; '.join(changes[:SHOWN])}",
-            hint="Put it back, start a new study with another --name, or type --accept-changes: "
-            "the run then says so.",
+            f"{run.path} cannot go on as it began: {'; '.join(all_of_them[:SHOWN])}",
+            hint=f"Put it back, or start a new study with another --name{way_on}.",
         )
-    return tuple(changes), False
+    return {"accepted": all_of_them} if all_of_them else {}
+
+
+def _shown_path(path: Path) -> str:
+    """A path as one would type it here."""
+    absolute = Path(os.path.abspath(path))
+    here = Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
 def recipe_changes(first: Recipe, second: Recipe) -> list[tuple[str, str, str]]:

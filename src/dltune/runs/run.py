@@ -94,7 +94,9 @@ class Run:
         if not file.exists():
             return None
         try:
-            document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            document = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(document, dict):
+                raise ValueError("it is no object")
         except ValueError as problem:
             raise RunFolderError(
                 f"{file}: damaged ({problem})", hint=f"Run dltune {self.about.command} again."
@@ -161,9 +163,9 @@ def read_study(storage: Storage, path: Path) -> tuple[About, list[TrialRecord]]:
 
 
 def _is_void(trial: TrialRecord, sessions: Sequence[Session]) -> bool:
-    """Whether a later session trains a failed trial again, with mended code."""
+    """Whether a later session trains a trial again, with mended code."""
     later = sessions[trial.session + 1 :]
-    return trial.state is TrialState.FAILED and any(one.trains_failed_again for one in later)
+    return trial.state is not TrialState.COMPLETE and any(one.mended for one in later)
 
 
 def check_is_run_folder(path: Path) -> None:
@@ -217,5 +219,5 @@ def run_folders(runs_dir: Path) -> list[Path]:
 
 def _names(runs_dir: Path) -> str:
     runs = [folder.name for folder in run_folders(runs_dir)]
-    shown = ", ".join(runs[:NAMES_SHOWN]) + (", ..." if len(runs) > NAMES_SHOWN else "")
-    return shown or "none"
+    more = len(runs) - NAMES_SHOWN
+    return (", ".join(runs[:NAMES_SHOWN]) or "none") + (f" and {more} more" if more > 0 else "")

@@ -17,6 +17,13 @@ FIELDS = tuple(
 )
 
 
+NUMBERS = (
+    *("number", "seed", "objective", "best_epoch", "epochs", "parameters", "seconds", "session"),
+    *(f"{split}_error" for split in ("train", "dev", "test", "train_dev")),
+    *(f"{split}_loss" for split in ("train", "dev", "test")),
+)
+
+
 class Storage(Protocol):
     """Keeps the attributes of one study and its trials.
 
@@ -72,6 +79,9 @@ def record_of(attributes: Mapping[str, Any], *, place: int) -> TrialRecord:
     """
     fields = {name: attributes[name] for name in FIELDS if name in attributes}
     fields.setdefault("number", place)
+    for name in NUMBERS:
+        if not isinstance(fields.get(name), int | float | None):
+            raise TypeError(f"{name} is {fields[name]!r}")
     return TrialRecord(**fields | {"state": TrialState(attributes["state"])})
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dltune.data.dataset import Dataset
 from dltune.recipe.files import names_file
 from dltune.recipe.schema import DataConfig
+from dltune.runs.about import GIVEN
 from dltune.runs.provenance import hash_of_dataset, hash_of_file
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 # Data sets kept in memory. One is the rule; a search over, say, three ways to normalise needs
 # three.
 KEPT = 4
-
-GIVEN = "python:dataset"  # stands for the source of a data set that the caller has passed
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

@@ -168,15 +168,19 @@ def _search(
 
 def _changes(session: Session) -> list[str]:
     """A line about what has changed since the session before."""
-    changes = "; ".join(session.accepted)
-    if session.trains_failed_again:
-        return [f"{changes}, and no trial is complete: the failed ones are trained again"]
-    return [f"going on though {changes}"] if changes else []
+    if session.mended:
+        return [f"{'; '.join(session.mended)}, and no trial is complete: all are trained again"]
+    return [f"going on though {'; '.join(session.accepted)}"] if session.accepted else []
 
 
 def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
     if typed is None:
         raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
+    if request.accept_changes:
+        raise UsageError(
+            "--accept-changes is for a study that goes on, and this one is new",
+            hint="Leave it out, or type --resume too.",
+        )
     check_free(path)
     recipe = relocate(typed, path)
     seed, name = request.seed or DEFAULT_SEED, request.strategy or DEFAULT_STRATEGY
@@ -216,19 +220,17 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShel
         strategy, asked["total"] = _asked(recipe, run, request)
         config = _some_config(run.recipe, run.about.seed)
         asked["study"] = {"strategy": strategy, "config": config}
-        accepted: tuple[str, ...] = ()
-        again = False
+        changes: dict[str, tuple[str, ...]] = {}
         if run.best is None or asked["total"] > len(run.trials):  # else nothing is trained
-            if not all(map(names_file, run.about.data_hashes)):
-                shelf.dataset(config.data)  # what a function gives is known once it is called
-            hashes = shelf.hashes
-            accepted, again = check_same_conditions(run, hashes, accept=request.accept_changes)
-        return begin_session(
-            run.path / run.about.origin,
-            note=request.note,
-            accepted=accepted,
-            trains_failed_again=again,
-        )
+            accept = request.accept_changes
+            if all(map(names_file, run.about.data_hashes)):
+                # Before they are loaded, as other files may not even be such data.
+                changes = check_same_conditions(run, {}, accept=accept)
+            # All mistakes come before the run is touched.
+            check_factory(config, path)
+            shelf.dataset(config.data)
+            changes = check_same_conditions(run, shelf.hashes, accept=accept)
+        return begin_session(run.path / run.about.origin, note=request.note, **changes)
 
     folder = RunFolder.open(path, begin)
     try:

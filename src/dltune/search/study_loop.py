@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict, Unpack
@@ -186,7 +187,7 @@ class StudyLoop:
                 self._running.end(record.number)
                 self._finish(record, checkpoint)
             case Environment():
-                self._environment = progress
+                self._learn(progress)
             case Noted(text=text):
                 self._report(EventKind.NOTED, notes=(text,))
         waited = time.perf_counter() - self._written_at
@@ -215,15 +216,26 @@ class StudyLoop:
         self._written_at = time.perf_counter()
         self._write_seconds = self._written_at - started
 
+    def _learn(self, environment: Environment) -> None:
+        """Take in what a process trains with; of several, what all of them have imported."""
+        before = {} if self._environment is None else self._environment.files
+        files = {**before, **environment.files}
+        self._environment = dataclasses.replace(environment, files=files)
+
     def _note_conditions(self) -> None:
         """Keep what the trials about to be written were trained with."""
         known, self._environment = self._environment, None
         if known is not None:
             # This process has imported what loads the data, and looked at the model's file.
             files = {**imported_files(self._folder.code_folders), **known.files}
-            self._folder.note(
-                code=self._folder.keep_code(files), threads=known.threads, device=known.device
-            )
+            before = self._folder.session.code
+            code = self._folder.keep_code(files)
+            changed = [name for name in before if code[name] != before[name]]
+            if changed:
+                text = f"{', '.join(changed)} changed while the search ran"
+                self._report(EventKind.NOTED, notes=(text,))
+                self._folder.note(accepted=(*self._folder.session.accepted, text))
+            self._folder.note(code=code, threads=known.threads, device=known.device)
         self._folder.note(data={**self._folder.session.data, **self._data_hashes})
 
     def _report(self, kind: EventKind, **about: Unpack[About]) -> None:

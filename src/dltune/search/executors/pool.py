@@ -139,10 +139,16 @@ class WorkerPool:
         """Wait until workers have something to tell, have died or are late; the former two."""
         left = min(worker.seconds_left for worker in self._workers)
         connections = [worker.connection for worker in self._workers]
-        ready = wait(connections, None if left == math.inf else max(0.0, left))
+        # One that starts in the background has no process yet: its end is told by its pipe.
+        ends = [worker.sentinel for worker in self._workers if worker.sentinel is not None]
+        ready = wait([*connections, *ends], None if left == math.inf else max(0.0, left))
         for worker in self._workers:
             worker.end_if_late()
-        return [worker for worker in self._workers if worker.connection in ready]
+        return [
+            worker
+            for worker in self._workers
+            if worker.connection in ready or worker.sentinel in ready
+        ]
 
     def _follow(self, worker: Worker, message: Message, jobs: Jobs) -> Iterator[Progress]:
         """Take in what a worker tells."""

@@ -224,10 +224,18 @@ class Worker:
 
         A message that was cut off by the death counts as never sent.
         """
+        has_ended = self._process is not None and not self._process.is_alive()
+        if has_ended and not self.connection.poll():
+            return None  # what the user's code has forked may hold the other end
         try:
             return cast("Message", self.connection.recv())
         except (EOFError, OSError):
             return None
+
+    @property
+    def sentinel(self) -> int | None:
+        """What can be waited on for the end of its process; None before there is one."""
+        return None if self._process is None else self._process.sentinel
 
     def finish(self) -> None:
         """Its job is done."""
