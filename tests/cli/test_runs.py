@@ -107,12 +107,12 @@ def test_runs_of_other_data_are_called_that_first(dltune, runs: Path) -> None:
         (
             ["four"],
             "dltune runs compares two runs, and four is one",
-            "Type dltune report four for its tables, or name a second run.",
+            "Name a second one, or see the run: dltune report four",
         ),
         (
             ["four", "wine", "four"],
             "dltune runs compares two runs, not 3: four, wine, four",
-            "Type dltune runs four wine.",
+            "Name two: dltune runs A B",
         ),
         (
             ["four", "wien"],

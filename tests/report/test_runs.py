@@ -136,6 +136,7 @@ def test_the_document(runs: list[Overview]) -> None:
         "seconds": 75.0,
         "sessions": 1,
         "command_line": "dltune search wine.toml",
+        "accepted": [],
         "note": "the first try, wide ranges",
         "problem": None,
     }
