@@ -283,7 +283,7 @@ def test_the_options_of_evolution_reach_it(dltune, folder: Path) -> None:
         pytest.param(
             ["--resume", "--name", "x", "--set", "optim.lr=1"],
             "error: --set, --space and --device change a recipe, and a resumed study has its own",
-            "Type dltune search --resume --name x.",
+            "Leave them out: dltune search --resume --name x",
             id="resume with another recipe",
         ),
     ],

@@ -20,6 +20,7 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read on Linux")
 def test_memory_of_a_large_csv_file_is_proportional_to_it(tmp_path):
     run("write", str(tmp_path), "200000", "50")

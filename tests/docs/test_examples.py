@@ -75,6 +75,7 @@ def test_the_first_thing_that_the_program_suggests_can_be_typed() -> None:
     assert (ROOT / context.params["recipe"]).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands go through sh")
 def test_the_example_of_own_data_and_an_own_model(tmp_path: Path) -> None:
     """docs/recipes.md: its files are written and its command gives what it shows."""

@@ -184,6 +184,7 @@ def without_times(run: Path) -> list[dict[str, str]]:
 EXACT = [f"{split}_{kind}" for split in ("train", "dev", "test") for kind in ("error", "loss")]
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_in_any_other_way(tmp_path: Path) -> None:
     """Trained one after another, in stacks, by workers: every trial is what it is by its number."""
     (tmp_path / "digits.toml").write_text(RECIPE.replace("[2, 3000]", "[2, 3]"))

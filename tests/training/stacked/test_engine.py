@@ -322,6 +322,7 @@ def test_bfloat16_is_coarser_and_learns(digits: DeviceData) -> None:
     assert next(iter(coarse.weights.values())).dtype == torch.float32
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # the compiler's own
 @pytest.mark.parametrize("stacked", [False, True])
