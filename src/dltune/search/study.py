@@ -18,40 +18,20 @@ from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
 from dltune.runs.provenance import about_run, begin_session
-from dltune.runs.resume import (
-    check_same_conditions,
-    check_same_kind,
-    check_same_options,
-    check_same_recipe,
-)
+from dltune.runs.resume import check_same_conditions
 from dltune.runs.run import Run
 from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import WorkersOption, build_executor, check_options
 from dltune.search.plan import StackOption
+from dltune.search.request import Request, asked_again, asked_anew
 from dltune.search.strategies.base import Strategy
 from dltune.search.strategies.random import proposal_generator
-from dltune.search.strategies.registry import build_strategy
 from dltune.search.study_loop import StudyLoop
 from dltune.training.history import without_gap
 
-DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
-DEFAULT_SEED = 0
-
 # Draws until one makes a valid config, before the space counts as broken altogether.
 CONFIG_TRIES = 20
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a search is asked for; None stands for the default, or for "as before" in a resume."""
-
-    strategy: str | None
-    trials: int | None
-    seed: int | None
-    options: Mapping[str, Any]
-    note: str
-    accept_changes: bool
 
 
 def run_study(
@@ -106,7 +86,6 @@ def run_study(
         note=note,
         accept_changes=accept_changes,
     )
-    _check_trials(trials)
     check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
     shelf = DataShelf(path, dataset)
     study = (
@@ -156,7 +135,8 @@ def _search(
             on_event=on_event,
         )
         # Without trials to train, the data are not needed.
-        notes = (*_changes(folder.session), *(shelf.dataset(config.data).notes if left else ()))
+        of_data = shelf.dataset(config.data).notes if left else ()
+        notes = (*_changes(folder.session), *_seed_note(folder), *of_data)
         # What the imported libraries have made never dies; looking through it at every full
         # garbage collection is 3 % of the time of a search over small models.
         gc.freeze()
@@ -173,6 +153,15 @@ def _changes(session: Session) -> list[str]:
     return [f"going on though {'; '.join(session.accepted)}"] if session.accepted else []
 
 
+def _seed_note(folder: RunFolder) -> list[str]:
+    """A line about a seed in the recipe, which a search does not use."""
+    seed = folder.recipe.table.get("train", {}).get("seed")
+    if seed is None:
+        return []
+    of_study = f"--seed {folder.about.seed} and its number"
+    return [f"train.seed = {seed} plays no part in a search: a trial's seed is made of {of_study}"]
+
+
 def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
     if typed is None:
         raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
@@ -183,15 +172,8 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
         )
     check_free(path)
     recipe = relocate(typed, path)
-    seed, name = request.seed or DEFAULT_SEED, request.strategy or DEFAULT_STRATEGY
-    strategy = build_strategy(name, recipe.space, seed, **request.options)
-    if any(one.path == "objective.metric" for one in recipe.space.dimensions):
-        raise UsageError(
-            "objective.metric is a range: trials measured by different metrics cannot be compared",
-            hint="Fix it with --set objective.metric=dev_error.",
-        )
-    total = _total(strategy, name, request.trials)
-    config = _some_config(recipe, seed)
+    asked = asked_anew(typed, recipe, request)
+    config = _some_config(recipe, asked.seed)
     as_typed = relocate_config(config, path, typed.folder)
     check_factory(as_typed, typed.folder)
     dataset = shelf.load(config.data, typed=as_typed.data, folder=typed.folder)
@@ -203,25 +185,26 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
         command="search",
         config=config,
         note=request.note,
-        strategy=name,
-        options=strategy.options,
-        seed=seed,
-        trials=total,
+        strategy=asked.name,
+        options=asked.strategy.options,
+        seed=asked.seed,
+        trials=asked.total,
     )
     folder = RunFolder.create(path, recipe, about)
-    return _Study(folder=folder, strategy=strategy, config=config)
+    return _Study(folder=folder, strategy=asked.strategy, config=config)
 
 
 def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
     """Open a run folder to go on with it, once it is certain that nothing would be mixed."""
-    asked: dict[str, Any] = {}
+    known: dict[str, Any] = {}
 
     def begin(run: Run) -> Session:
-        strategy, asked["total"] = _asked(recipe, run, request)
-        config = _some_config(run.recipe, run.about.seed)
-        asked["study"] = {"strategy": strategy, "config": config}
+        asked = asked_again(recipe, run, request)
+        config = _some_config(run.recipe, asked.seed)
+        known["total"] = asked.total
+        known["study"] = {"strategy": asked.strategy, "config": config}
         changes: dict[str, tuple[str, ...]] = {}
-        if run.best is None or asked["total"] > len(run.trials):  # else nothing is trained
+        if run.best is None or asked.total > len(run.trials):  # else nothing is trained
             accept = request.accept_changes
             if all(map(names_file, run.about.data_hashes)):
                 # Before they are loaded, as other files may not even be such data.
@@ -234,50 +217,14 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShel
 
     folder = RunFolder.open(path, begin)
     try:
-        if asked["total"] != folder.about.trials:
-            folder.want(asked["total"])
-        study = _Study(folder=folder, **asked["study"])
+        if known["total"] != folder.about.trials:
+            folder.want(known["total"])
+        study = _Study(folder=folder, **known["study"])
         study.strategy.tell(without_gap(folder.trials))
     except BaseException:
         folder.close()
         raise
     return study
-
-
-def _asked(recipe: Recipe | None, run: Run, request: Request) -> tuple[Strategy, int]:
-    """The strategy to go on with, and how many trials there are to be in all."""
-    check_same_kind(run)
-    path, about = run.path, run.about
-    if recipe is not None:
-        check_same_recipe(path, run.recipe, relocate(recipe, path))
-    check_same_options(
-        path,
-        about,
-        strategy=request.strategy,
-        seed=request.seed,
-        options=request.options,
-        last=run.trials[-1].number if run.trials else None,
-        trials=request.trials,
-    )
-    strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
-    return strategy, _total(strategy, about.strategy, request.trials or about.trials)
-
-
-def _check_trials(trials: int | None) -> None:
-    if trials is not None and trials < 1:
-        raise UsageError(f"--trials {trials}: must be at least 1", hint="Try --trials 32.")
-
-
-def _total(strategy: Strategy, name: str, trials: int | None) -> int:
-    """How many trials there will be: what was asked for, or what the strategy has."""
-    if strategy.total is not None:
-        return strategy.total if trials is None else min(trials, strategy.total)
-    if trials is None:
-        raise UsageError(
-            f"--strategy {name} has no end of its own, and no --trials is given",
-            hint="Say how many: --trials 32.",
-        )
-    return trials
 
 
 def _some_config(recipe: Recipe, seed: int) -> Config:
