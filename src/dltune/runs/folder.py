@@ -160,10 +160,11 @@ class RunFolder:
         folders = [self.about.origin, *(str(PurePosixPath(file).parent) for file in files)]
         return [Path(os.path.abspath(self.path / folder)) for folder in dict.fromkeys(folders)]
 
-    def want(self, trials: int) -> None:
-        """Change how many trials are wanted."""
-        self._storage.update({"trials": trials})
-        self.about = dataclasses.replace(self.about, trials=trials)
+    def change(self, **fields: Any) -> None:
+        """Change what the run is: how many trials are wanted, or what is known of its data."""
+        self.about = dataclasses.replace(self.about, **fields)
+        attributes = self.about.to_attributes()
+        self._storage.update({name: attributes[name] for name in fields})
 
     def note(self, **fields: Any) -> None:
         """Change fields of the session that writes."""

@@ -35,7 +35,7 @@ GIT_SECONDS = 2.0
 def about_run(
     recipe: Recipe,
     path: Path,
-    dataset: Dataset,
+    dataset: Dataset | None,
     hashes: Mapping[str, str],
     *,
     command: str,
@@ -47,6 +47,7 @@ def about_run(
 
     recipe  as it was given, not yet relocated.
     path    of the run folder.
+    dataset None where none of its configs has data that can be loaded.
     hashes  SHA-256 of the data by source.
     config  the recipe's, or one of its space.
     more    further fields of `About`, by name.
@@ -56,7 +57,7 @@ def about_run(
         command=command,
         **{"seed": config.train.seed} | more,
         metric=config.objective.metric,
-        data=facts_of(dataset),
+        data=DataFacts() if dataset is None else facts_of(dataset),
         has_target="target_error" in objective or "choice" in objective,
         origin=relocated_reference(".", recipe.folder, path),
         sessions=(begin_session(recipe.folder, note=note, data=dict(hashes)),),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dltune.data.dataset import Dataset
-from dltune.errors import RecipeError, UsageError
+from dltune.errors import UsageError
 from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.references import check_factory
@@ -17,21 +17,18 @@ from dltune.recipe.schema import Config
 from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
-from dltune.runs.provenance import about_run, begin_session
+from dltune.runs.provenance import about_run, begin_session, facts_of
 from dltune.runs.resume import check_same_conditions
 from dltune.runs.run import Run
 from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import WorkersOption, build_executor, check_options
+from dltune.search.first_data import first_data, some_configs
 from dltune.search.plan import StackOption
 from dltune.search.request import Request, asked_again, asked_anew
 from dltune.search.strategies.base import Strategy
-from dltune.search.strategies.random import proposal_generator
 from dltune.search.study_loop import StudyLoop
 from dltune.training.history import without_gap
-
-# Draws until one makes a valid config, before the space counts as broken altogether.
-CONFIG_TRIES = 20
 
 
 def run_study(
@@ -102,12 +99,15 @@ def run_study(
 class _Study:
     """A study whose folder is open.
 
-    config  one of its space: what all of them have in common can be read from it.
+    config   one of its space: what all of them have in common can be read from it.
+    dataset  its data; None where nothing will be trained, or where no config was found whose data
+             can be loaded.
     """
 
     folder: RunFolder
     strategy: Strategy
     config: Config
+    dataset: Dataset | None
 
 
 def _search(
@@ -116,13 +116,13 @@ def _search(
     how: Mapping[str, Any],
     on_event: Callable[[StudyEvent], None],
 ) -> StudyEnd:
-    folder, config = study.folder, study.config
+    folder, dataset = study.folder, study.dataset
     left = folder.about.trials - len(folder.trials)
     with build_executor(
         shelf,
         folder.path,
         trials=left,
-        device=config.train.device,
+        device=study.config.train.device,
         code_folders=folder.code_folders,
         **how,
     ) as executor:
@@ -134,8 +134,7 @@ def _search(
             data_hashes=shelf.hashes,
             on_event=on_event,
         )
-        # Without trials to train, the data are not needed.
-        of_data = shelf.dataset(config.data).notes if left else ()
+        of_data = () if dataset is None or not left else dataset.notes
         notes = (*_changes(folder.session), *_seed_note(folder), *of_data)
         # What the imported libraries have made never dies; looking through it at every full
         # garbage collection is 3 % of the time of a search over small models.
@@ -144,6 +143,8 @@ def _search(
             return loop.run(notes)
         finally:
             gc.unfreeze()
+            if folder.about.data.task is None and shelf.newest is not None:
+                folder.change(data=facts_of(shelf.newest))
 
 
 def _changes(session: Session) -> list[str]:
@@ -173,10 +174,14 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
     check_free(path)
     recipe = relocate(typed, path)
     asked = asked_anew(typed, recipe, request)
-    config = _some_config(recipe, asked.seed)
-    as_typed = relocate_config(config, path, typed.folder)
-    check_factory(as_typed, typed.folder)
-    dataset = shelf.load(config.data, typed=as_typed.data, folder=typed.folder)
+    first = next(some_configs(recipe, asked.seed))
+    check_factory(relocate_config(first, path, typed.folder), typed.folder)
+
+    def load(config: Config) -> Dataset:
+        as_typed = relocate_config(config, path, typed.folder)
+        return shelf.load(config.data, typed=as_typed.data, folder=typed.folder)
+
+    config, dataset = first_data(recipe, asked.seed, load)
     about = about_run(
         typed,
         path,
@@ -191,7 +196,7 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
         trials=asked.total,
     )
     folder = RunFolder.create(path, recipe, about)
-    return _Study(folder=folder, strategy=asked.strategy, config=config)
+    return _Study(folder=folder, strategy=asked.strategy, config=config, dataset=dataset)
 
 
 def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
@@ -200,9 +205,7 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShel
 
     def begin(run: Run) -> Session:
         asked = asked_again(recipe, run, request)
-        config = _some_config(run.recipe, asked.seed)
-        known["total"] = asked.total
-        known["study"] = {"strategy": asked.strategy, "config": config}
+        config, dataset = next(some_configs(run.recipe, asked.seed)), None
         changes: dict[str, tuple[str, ...]] = {}
         if run.best is None or asked.total > len(run.trials):  # else nothing is trained
             accept = request.accept_changes
@@ -211,28 +214,21 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShel
                 changes = check_same_conditions(run, {}, accept=accept)
             # All mistakes come before the run is touched.
             check_factory(config, path)
-            shelf.dataset(config.data)
+            config, dataset = first_data(
+                run.recipe, asked.seed, lambda one: shelf.dataset(one.data)
+            )
             changes = check_same_conditions(run, shelf.hashes, accept=accept)
+        known["total"] = asked.total
+        known["study"] = {"strategy": asked.strategy, "config": config, "dataset": dataset}
         return begin_session(run.path / run.about.origin, note=request.note, **changes)
 
     folder = RunFolder.open(path, begin)
     try:
         if known["total"] != folder.about.trials:
-            folder.want(known["total"])
+            folder.change(trials=known["total"])
         study = _Study(folder=folder, **known["study"])
         study.strategy.tell(without_gap(folder.trials))
     except BaseException:
         folder.close()
         raise
     return study
-
-
-def _some_config(recipe: Recipe, seed: int) -> Config:
-    """A config of the space: what all of them have in common can be read from it."""
-    for number in range(CONFIG_TRIES):
-        unit = proposal_generator(seed, number).random(len(recipe.space))
-        try:
-            return recipe.config(recipe.space.from_unit(unit.tolist()))
-        except RecipeError as error:
-            mistake = error
-    raise mistake

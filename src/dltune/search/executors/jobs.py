@@ -175,6 +175,13 @@ class Jobs:
             for group in groups:
                 yield from self._add(group, plan)
 
+    def refuse(self, job: Job, reason: str) -> Iterator[Progress]:
+        """The data of a job's trials, which are the same in all of them, cannot be had."""
+        for trial in job.trials:
+            yield from self.follow(job, TrialStarted(trial=trial))
+            record = trial.record(TrialState.FAILED, reason)
+            yield from self.follow(job, TrialEnded(record=record, checkpoint=None))
+
     def _place(self, group: Group, *, kinds_known: bool = False) -> Iterator[Progress]:
         """Have a group trained, or first what is not known about it asked."""
         users = isinstance(group.config.model, FactoryConfig)

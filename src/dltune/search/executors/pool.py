@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import atexit
 import math
+from collections import deque
 from collections.abc import Collection, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dltune.errors import TrainingError
+from dltune.errors import DataError, RecipeError, TrainingError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.jobs import Jobs
 from dltune.search.executors.processes import Worker, start_server
 from dltune.search.executors.protocol import Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
+from dltune.search.failures import reason_of
 from dltune.search.plan import PlanBook
 from dltune.training.history import Trial, TrialRecord
 
@@ -107,7 +109,7 @@ class WorkerPool:
         try:
             yield from jobs.begin()
             while jobs or self._busy:
-                self._hand_out(jobs)
+                yield from self._hand_out(jobs)
                 for worker in self._wait():
                     message = worker.receive()
                     if message is None:
@@ -121,19 +123,22 @@ class WorkerPool:
     def _busy(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.job is not None]
 
-    def _hand_out(self, jobs: Jobs) -> None:
-        """Give every idle worker something to do."""
-        for worker in self._workers:
-            if not worker.is_ready or worker.job is not None:
-                continue
+    def _hand_out(self, jobs: Jobs) -> Iterator[Progress]:
+        """Give every idle worker something to do; a job whose data cannot be loaded is over."""
+        idle = deque(one for one in self._workers if one.is_ready and one.job is None)
+        while idle:
             job = jobs.take([one.job for one in self._busy if one.job is not None])
             if job is None:
                 return
             seconds = None
             if self._trial_seconds is not None:
                 seconds = self._trial_seconds * len(job.trials) + self._grace_seconds
-            data = self._data.folder_of(job.trials[0].config.data)
-            worker.give(job, data, seconds=seconds)
+            try:
+                data = self._data.folder_of(job.trials[0].config.data)
+            except (DataError, RecipeError) as error:
+                yield from jobs.refuse(job, reason_of(error))
+            else:
+                idle.popleft().give(job, data, seconds=seconds)
 
     def _wait(self) -> list[Worker]:
         """Wait until workers have something to tell, have died or are late; the former two."""
