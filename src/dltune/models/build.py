@@ -11,7 +11,7 @@ from torch import nn
 from dltune.errors import DltuneError, ModelError
 from dltune.models.cnn import build_cnn
 from dltune.models.mlp import build_mlp
-from dltune.recipe.references import load_reference
+from dltune.recipe.references import load_reference, neighbours
 from dltune.recipe.schema import CnnConfig, FactoryConfig, MlpConfig
 
 # What factories have returned: one that returns a module twice would start a trial with the weights
@@ -58,7 +58,8 @@ def _build_from_factory(
             hint="It is called as build(inputs=..., outputs=..., **other values of [model]).",
         )
     try:
-        module = factory(inputs=inputs, outputs=outputs, **model.arguments())
+        with neighbours(model.factory, folder):
+            module = factory(inputs=inputs, outputs=outputs, **model.arguments())
     except DltuneError:
         raise
     except Exception as error:  # the user's code may raise anything
