@@ -127,11 +127,20 @@ def _users_modules() -> list[tuple[str, ModuleType]]:
         place = vars(module).get("__file__")
         if not isinstance(place, str):
             continue
-        if place.startswith(_installed()) or any(part in place for part in PACKAGE_FOLDERS):
+        if is_installed(place):
             _INSTALLED_NAMES.add(top)
         elif place.endswith(".py"):
             found.append((name, module))
     return found
+
+
+def is_installed(file: str) -> bool:
+    """Whether a file belongs to Python, to an installed package or to dltune.
+
+    >>> is_installed(os.__file__), is_installed("/home/me/net.py")
+    (True, False)
+    """
+    return file.startswith(_installed()) or any(part in file for part in PACKAGE_FOLDERS)
 
 
 def _gives_way(name: str, module: ModuleType, folder: Path) -> bool:

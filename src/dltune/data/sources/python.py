@@ -11,6 +11,7 @@ from dltune.data.dataset import SPLITS
 from dltune.data.raw import RawData
 from dltune.data.sources.pairs import WHOLE, raw_from_pairs, split_name
 from dltune.errors import DataError, DltuneError
+from dltune.recipe.places import at, place_of_error
 from dltune.recipe.references import load_reference, neighbours
 from dltune.recipe.schema import DataConfig
 
@@ -39,7 +40,7 @@ def read_python(config: DataConfig, folder: Path) -> RawData:
         raise
     except Exception as error:
         raise DataError(
-            f"{origin}: raised {type(error).__name__}: {error}",
+            f"{origin}: raised {type(error).__name__}: {error}{at(place_of_error(error))}",
             hint="Call the function in Python to see where; dltune calls it without arguments.",
         ) from error
     pairs, notes = _pairs(returned, origin)
