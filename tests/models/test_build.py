@@ -77,7 +77,7 @@ def test_lazy_modules_are_settled(tmp_path: Path) -> None:
         pytest.param(
             "    return nn.Linear(4, 2)",
             "the model of 'net.py:build' raised RuntimeError on a batch of shape (2, 3): "
-            "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x2)",
+            "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x2) (NET, line 4)",
             id="a forward of torch's raises",
         ),
         pytest.param(

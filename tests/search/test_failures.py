@@ -45,9 +45,18 @@ def test_a_mistake_in_the_users_model_stops_the_study_and_resume_retries(
             """
             import torch
 
+            class Net(torch.nn.Module):
+                def __init__(self, width, outputs):
+                    super().__init__()
+                    self.first = torch.nn.Linear(13, width)
+                    self.trained = torch.nn.Linear(5, outputs)
+                    self.last = torch.nn.Linear(width, outputs)
+
+                def forward(self, x):  # the mistake shows in training only
+                    return (self.trained if self.training else self.last)(self.first(x))
+
             def build(inputs, outputs, width):
-                first = torch.nn.Linear(13, width)
-                return torch.nn.Sequential(first, torch.nn.Linear(5, outputs))
+                return Net(width, outputs)
             """
         )
     )

@@ -86,7 +86,8 @@ def _build_from_factory(
         _check_output(module, model.factory, inputs=inputs, outputs=outputs)
     except ModelError as error:
         cause = error.__cause__
-        place = place_of_error(cause) if cause else place_of(type(module)) or place_of(factory)
+        ran = place_of_error(cause) if cause else ""
+        place = ran or place_of(type(module)) or place_of(factory)
         raise ModelError(f"{error.found}{at(place)}", hint=error.hint) from cause
     return module
 

@@ -12,14 +12,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 import dltune
 from dltune.data.dataset import SPLIT_FIELDS, Dataset
-from dltune.recipe.files import relocated_reference
+from dltune.recipe.files import reference_places, relocated_reference
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.references import imported_sources
 from dltune.recipe.schema import Config
@@ -183,6 +183,18 @@ def imported_files(folders: Sequence[Path]) -> dict[Path, bytes]:
         for path, content in imported_sources().items()
         if any(path.is_relative_to(root) for root in roots)
     }
+
+
+def code_folders(recipe: Recipe, path: Path, origin: str) -> list[Path]:
+    """Below which Python files are the user's: the recipe's folder, and those of what it names.
+
+    recipe  as it lies in the run folder `path`.
+    origin  see `About`.
+    """
+    named = [reference for _, reference in reference_places(recipe.table)]
+    files = [one.rpartition(":")[0] for one in named if ".py:" in one]
+    folders = [origin, *(str(PurePosixPath(file).parent) for file in files)]
+    return [Path(os.path.abspath(path / folder)) for folder in dict.fromkeys(folders)]
 
 
 def code_name(path: Path, folder: Path) -> str:

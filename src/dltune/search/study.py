@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 from collections.abc import Callable, Mapping
@@ -12,19 +13,24 @@ from dltune.data.dataset import Dataset
 from dltune.errors import UsageError
 from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
 from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
-from dltune.runs.provenance import about_run, begin_session, facts_of
+from dltune.runs.provenance import about_run, begin_session, code_folders, facts_of
 from dltune.runs.resume import check_same_conditions
 from dltune.runs.run import Run
 from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import WorkersOption, build_executor, check_options
-from dltune.search.first_data import first_data, some_configs
+from dltune.search.executors.protocol import Executor
 from dltune.search.plan import StackOption
+from dltune.search.preflight import (
+    check_factories,
+    check_trainable,
+    first_data,
+    some_configs,
+)
 from dltune.search.request import Request, asked_again, asked_anew
 from dltune.search.strategies.base import Strategy
 from dltune.search.study_loop import StudyLoop
@@ -84,67 +90,78 @@ def run_study(
         accept_changes=accept_changes,
     )
     check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
-    shelf = DataShelf(path, dataset)
-    study = (
-        _reopen(recipe, path, request, shelf) if resume else _start(recipe, path, request, shelf)
-    )
     how = {"workers": workers, "stack": stack, "trial_timeout": trial_timeout}
-    try:
-        return _search(study, shelf, how, on_event)
-    finally:
-        study.folder.close()
+    with contextlib.ExitStack() as held:
+        means = _Means(shelf=DataShelf(path, dataset), how=how, held=held)
+        begin = _reopen if resume else _start
+        study = begin(recipe, path, request, means)
+        held.callback(study.folder.close)
+        return _search(study, means.shelf, on_event)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Means:
+    """What a study is trained with, all of which is let go of when `held` is closed."""
+
+    shelf: DataShelf
+    how: Mapping[str, Any]
+    held: contextlib.ExitStack
+
+    def executor(
+        self, path: Path, recipe: Recipe, origin: str, config: Config, left: int
+    ) -> Executor:
+        """The executor of a study whose run folder need not be there yet.
+
+        recipe  as it lies in the run folder `path`.
+        left    trials that are still to be trained.
+        """
+        return self.held.enter_context(
+            build_executor(
+                self.shelf,
+                path,
+                trials=left,
+                device=config.train.device,
+                code_folders=code_folders(recipe, path, origin),
+                **self.how,
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Study:
     """A study whose folder is open.
 
-    config   one of its space: what all of them have in common can be read from it.
-    dataset  its data; None where nothing will be trained, or where no config was found whose data
-             can be loaded.
+    dataset  of one of its configs; None where nothing will be trained, or where no config was found
+             whose data can be loaded.
     """
 
     folder: RunFolder
     strategy: Strategy
-    config: Config
+    executor: Executor
     dataset: Dataset | None
 
 
-def _search(
-    study: _Study,
-    shelf: DataShelf,
-    how: Mapping[str, Any],
-    on_event: Callable[[StudyEvent], None],
-) -> StudyEnd:
+def _search(study: _Study, shelf: DataShelf, on_event: Callable[[StudyEvent], None]) -> StudyEnd:
     folder, dataset = study.folder, study.dataset
-    left = folder.about.trials - len(folder.trials)
-    with build_executor(
-        shelf,
-        folder.path,
-        trials=left,
-        device=study.config.train.device,
-        code_folders=folder.code_folders,
-        **how,
-    ) as executor:
-        loop = StudyLoop(
-            folder=folder,
-            strategy=study.strategy,
-            executor=executor,
-            total=folder.about.trials,
-            data_hashes=shelf.hashes,
-            on_event=on_event,
-        )
-        of_data = () if dataset is None or not left else dataset.notes
-        notes = (*_changes(folder.session), *_seed_note(folder), *of_data)
-        # What the imported libraries have made never dies; looking through it at every full
-        # garbage collection is 3 % of the time of a search over small models.
-        gc.freeze()
-        try:
-            return loop.run(notes)
-        finally:
-            gc.unfreeze()
-            if folder.about.data.task is None and shelf.newest is not None:
-                folder.change(data=facts_of(shelf.newest))
+    loop = StudyLoop(
+        folder=folder,
+        strategy=study.strategy,
+        executor=study.executor,
+        total=folder.about.trials,
+        data_hashes=shelf.hashes,
+        on_event=on_event,
+    )
+    of_data = () if dataset is None else dataset.notes
+    notes = (*_changes(folder.session), *_seed_note(folder), *of_data)
+    # What the imported libraries have made never dies; looking through it at every full
+    # garbage collection is 3 % of the time of a search over small models.
+    gc.freeze()
+    try:
+        return loop.run(notes)
+    finally:
+        gc.unfreeze()
+        if folder.about.data.task is None and shelf.newest is not None:
+            folder.change(data=facts_of(shelf.newest))
 
 
 def _changes(session: Session) -> list[str]:
@@ -163,7 +180,7 @@ def _seed_note(folder: RunFolder) -> list[str]:
     return [f"train.seed = {seed} plays no part in a search: a trial's seed is made of {of_study}"]
 
 
-def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
+def _start(typed: Recipe | None, path: Path, request: Request, means: _Means) -> _Study:
     if typed is None:
         raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
     if request.accept_changes:
@@ -173,14 +190,15 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
         )
     check_free(path)
     recipe = relocate(typed, path)
-    asked = asked_anew(typed, recipe, request)
-    first = next(some_configs(recipe, asked.seed))
-    check_factory(relocate_config(first, path, typed.folder), typed.folder)
+    asked, shelf, folder = asked_anew(typed, recipe, request), means.shelf, typed.folder
+
+    def as_typed(config: Config) -> Config:
+        return relocate_config(config, path, folder)
 
     def load(config: Config) -> Dataset:
-        as_typed = relocate_config(config, path, typed.folder)
-        return shelf.load(config.data, typed=as_typed.data, folder=typed.folder)
+        return shelf.load(config.data, typed=as_typed(config).data, folder=folder)
 
+    check_factories(recipe, asked.seed, as_typed=as_typed, folder=folder)
     config, dataset = first_data(recipe, asked.seed, load)
     about = about_run(
         typed,
@@ -195,17 +213,35 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
         seed=asked.seed,
         trials=asked.total,
     )
-    folder = RunFolder.create(path, recipe, about)
-    return _Study(folder=folder, strategy=asked.strategy, config=config, dataset=dataset)
+    executor = means.executor(path, recipe, about.origin, config, asked.total)
+    check_trainable(
+        recipe,
+        asked.seed,
+        executor,
+        load=load,
+        model_of=lambda one: as_typed(one).model,
+        folder=folder,
+    )
+    return _Study(
+        folder=RunFolder.create(path, recipe, about),
+        strategy=asked.strategy,
+        executor=executor,
+        dataset=dataset,
+    )
 
 
-def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
+def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) -> _Study:
     """Open a run folder to go on with it, once it is certain that nothing would be mixed."""
     known: dict[str, Any] = {}
 
     def begin(run: Run) -> Session:
         asked = asked_again(recipe, run, request)
-        config, dataset = next(some_configs(run.recipe, asked.seed)), None
+        stored, shelf = run.recipe, means.shelf
+        config, dataset = next(some_configs(stored, asked.seed)), None
+
+        def load(config: Config) -> Dataset:
+            return shelf.dataset(config.data)
+
         changes: dict[str, tuple[str, ...]] = {}
         if run.best is None or asked.total > len(run.trials):  # else nothing is trained
             accept = request.accept_changes
@@ -213,13 +249,22 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShel
                 # Before they are loaded, as other files may not even be such data.
                 changes = check_same_conditions(run, {}, accept=accept)
             # All mistakes come before the run is touched.
-            check_factory(config, path)
-            config, dataset = first_data(
-                run.recipe, asked.seed, lambda one: shelf.dataset(one.data)
-            )
+            check_factories(stored, asked.seed, as_typed=lambda one: one, folder=path)
+            config, dataset = first_data(stored, asked.seed, load)
             changes = check_same_conditions(run, shelf.hashes, accept=accept)
+        left = asked.total - (0 if "mended" in changes else len(run.trials))
+        executor = means.executor(path, stored, run.about.origin, config, left)
+        if left:
+            check_trainable(
+                stored,
+                asked.seed,
+                executor,
+                load=load,
+                model_of=lambda one: one.model,
+                folder=path,
+            )
         known["total"] = asked.total
-        known["study"] = {"strategy": asked.strategy, "config": config, "dataset": dataset}
+        known["study"] = {"strategy": asked.strategy, "executor": executor, "dataset": dataset}
         return begin_session(run.path / run.about.origin, note=request.note, **changes)
 
     folder = RunFolder.open(path, begin)

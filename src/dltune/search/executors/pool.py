@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dltune.errors import DataError, RecipeError, TrainingError
+from dltune.errors import DataError, DltuneError, RecipeError, TrainingError
 from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.check import CheckAlone
 from dltune.search.executors.jobs import Jobs
 from dltune.search.executors.processes import Worker, start_server
 from dltune.search.executors.protocol import Progress
@@ -106,10 +107,23 @@ class WorkerPool:
             best=best,
             trial_seconds=self._trial_seconds,
         )
+        yield from jobs.begin()
+        yield from self._work(jobs)
+
+    def check(self, trials: Sequence[Trial], *, folder: Path) -> DltuneError | None:
+        self.start()
+        alone = CheckAlone(trials, folder)
+        for _ in self._work(alone):
+            pass  # a check has no progress
+        return alone.mistake
+
+    def _work(self, jobs: Jobs | CheckAlone) -> Generator[Progress, None, None]:
+        """Have all jobs done."""
         try:
-            yield from jobs.begin()
-            while jobs or self._busy:
+            while True:
                 yield from self._hand_out(jobs)
+                if not jobs and not self._busy:  # those whose data cannot be loaded are over
+                    return
                 for worker in self._wait():
                     message = worker.receive()
                     if message is None:
@@ -123,7 +137,7 @@ class WorkerPool:
     def _busy(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.job is not None]
 
-    def _hand_out(self, jobs: Jobs) -> Iterator[Progress]:
+    def _hand_out(self, jobs: Jobs | CheckAlone) -> Iterator[Progress]:
         """Give every idle worker something to do; a job whose data cannot be loaded is over."""
         idle = deque(one for one in self._workers if one.is_ready and one.job is None)
         while idle:
@@ -155,7 +169,9 @@ class WorkerPool:
             if worker.connection in ready or worker.sentinel in ready
         ]
 
-    def _follow(self, worker: Worker, message: Message, jobs: Jobs) -> Iterator[Progress]:
+    def _follow(
+        self, worker: Worker, message: Message, jobs: Jobs | CheckAlone
+    ) -> Iterator[Progress]:
         """Take in what a worker tells."""
         match message:
             case Ready():
@@ -170,7 +186,7 @@ class WorkerPool:
                 assert worker.job is not None
                 yield from jobs.follow(worker.job, message)
 
-    def _restart(self, worker: Worker, jobs: Jobs) -> Iterator[Progress]:
+    def _restart(self, worker: Worker, jobs: Jobs | CheckAlone) -> Iterator[Progress]:
         """A worker is dead: another takes its place, and its job is tried again.
 
         Raises TrainingError if workers cannot be started at all.

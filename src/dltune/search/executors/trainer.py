@@ -13,6 +13,7 @@ from dltune.recipe.schema import Config, FactoryConfig
 from dltune.runs.checkpoint import pack_checkpoint
 from dltune.runs.provenance import imported_files
 from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.check import Check, Checked, first_mistake
 from dltune.search.executors.jobs import (
     CANNOT_BE_BUILT,
     Answer,
@@ -20,6 +21,7 @@ from dltune.search.executors.jobs import (
     Job,
     Question,
     StackFailed,
+    Told,
 )
 from dltune.search.executors.protocol import (
     Environment,
@@ -66,8 +68,11 @@ class Trainer:
         self._workers, self._cores = workers, cores
         self._told: Environment | None = None
 
-    def do(self, job: Job) -> Iterator[Progress | StackFailed | Answer]:
+    def do(self, job: Job) -> Iterator[Told]:
         """What happens while a job is done."""
+        if isinstance(job, Check):
+            yield Checked(mistake=first_mistake(job, self._data))
+            return
         try:
             self._data(job.trials[0].config)  # the same for all of its trials
         except DltuneError as error:
