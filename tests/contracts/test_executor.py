@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,7 +160,8 @@ def test_what_goes_wrong_in_a_trial_is_its_result(executor: Executor) -> None:
     ) | {5: TrialState.COMPLETE}
     assert results[0].reason.startswith("setting: objective.loss")
     assert results[1].reason.startswith("model: ")
-    assert results[2].reason == "user model: ValueError: no, thanks"
+    said = "user model: ValueError: no, thanks"
+    assert re.fullmatch(rf"{said} \(/.*/net\.py, line \d+\)", results[2].reason)
     assert results[3].reason.startswith("model: model.factory = 'net.py:cannot_be_built' raised")
     assert results[4].reason.startswith("user model: RecipeError: net.py:nowhere: net.py has no")
     assert results[2].values == trials[2].values

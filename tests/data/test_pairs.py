@@ -279,8 +279,8 @@ PAIR = 'Return (X, y), or {"train": (X, y), "dev": (X, y)}.'
         ),
         pytest.param(
             "def load(): raise KeyError('z')",
-            "raised KeyError: 'z'\nCall the function in Python to see where; dltune calls it "
-            "without arguments.",
+            "raised KeyError: 'z' (FOLDER/d.py, line 7)\n"
+            "Call the function in Python to see where; dltune calls it without arguments.",
             id="raises",
         ),
         pytest.param(

@@ -135,7 +135,8 @@ def test_a_model_that_fails_on_the_data_is_named(wine: DeviceData, tmp_path: Pat
     with pytest.raises(ModelError) as refused:
         found_by(config, wine, folder=tmp_path).sweep(START, 2)
     assert refused.value.found == (
-        "the model of 'fails.py:build' raised ValueError in the sweep: not these"
+        "the model of 'fails.py:build' raised ValueError in the sweep: not these "
+        f"({tmp_path / 'fails.py'}, line 10)"
     )
 
 

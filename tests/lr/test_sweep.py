@@ -202,7 +202,8 @@ def test_also_after_an_exception(wine: DeviceData, tmp_path: Path) -> None:
         run(wine, made, folder=tmp_path)
     assert states() == before
     assert refused.value.found == (
-        "the model of 'noisy.py:build' raised RuntimeError in the sweep: no more"
+        "the model of 'noisy.py:build' raised RuntimeError in the sweep: no more "
+        f"({tmp_path / 'noisy.py'}, line 15)"
     )
 
 

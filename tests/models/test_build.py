@@ -46,36 +46,57 @@ def test_lazy_modules_are_settled(tmp_path: Path) -> None:
     [
         pytest.param(
             "    raise ValueError('width must be even')",
-            "model.factory = 'net.py:build' raised ValueError: width must be even\n"
+            "model.factory = 'net.py:build' raised ValueError: width must be even (NET, line 5)\n"
             "It was called as build(inputs=(3,), outputs=2, width=3).",
             id="raises",
         ),
         pytest.param(
+            "    return inner()\n\ndef inner():\n    raise ValueError('deeper')",
+            "model.factory = 'net.py:build' raised ValueError: deeper (NET, line 8)\n"
+            "It was called as build(inputs=(3,), outputs=2, width=3).",
+            id="raises below",
+        ),
+        pytest.param(
             "    return [1]",
-            "model.factory = 'net.py:build' returned a list: a torch.nn.Module is needed",
+            "model.factory = 'net.py:build' returned a list: a torch.nn.Module is needed "
+            "(NET, line 4)",
             id="no module",
         ),
         pytest.param(
             "    return nn.Linear(3, 5)",
             "the model of 'net.py:build' maps (2, 3) to (2, 5): "
-            "the output must be a tensor of shape (2, 2)",
+            "the output must be a tensor of shape (2, 2) (NET, line 4)",
             id="wrong shape",
         ),
         pytest.param(
             "    return nn.Flatten(0, 0)",
             "the model of 'net.py:build' maps (2, 3) to (2, 3): "
-            "the output must be a tensor of shape (2, 2)",
+            "the output must be a tensor of shape (2, 2) (NET, line 4)",
             id="same shape",
         ),
         pytest.param(
             "    return nn.Linear(4, 2)",
             "the model of 'net.py:build' raised RuntimeError on a batch of shape (2, 3): "
-            "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x2)",
-            id="forward raises",
+            "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x2) (NET, line 4)",
+            id="a forward of torch's raises",
+        ),
+        pytest.param(
+            "    return Own()\n\nclass Own(nn.Module):\n"
+            "    def forward(self, x):\n        return x.no",
+            "the model of 'net.py:build' raised AttributeError on a batch of shape (2, 3): "
+            "'Tensor' object has no attribute 'no' (NET, line 9)",
+            id="a forward of the user's raises",
+        ),
+        pytest.param(
+            "    return Own()\n\nclass Own(nn.Module):\n"
+            "    def forward(self, x):\n        return 1",
+            "the model of 'net.py:build' maps (2, 3) to int: "
+            "the output must be a tensor of shape (2, 2) (NET, line 7)",
+            id="an own class with another output",
         ),
         pytest.param(
             "    return nn.AdaptiveAvgPool1d(2)",
-            "the model of 'net.py:build' has no trainable parameters",
+            "the model of 'net.py:build' has no trainable parameters (NET, line 4)",
             id="nothing to train",
         ),
     ],
@@ -84,7 +105,16 @@ def test_what_a_factory_may_get_wrong(tmp_path: Path, body: str, message: str) -
     write_factory(tmp_path, body)
     with pytest.raises(ModelError) as caught:
         build(tmp_path, width=3)
-    assert str(caught.value) == message
+    assert str(caught.value) == message.replace("NET", str(tmp_path / "net.py"))
+
+
+def test_arguments_that_do_not_fit_lead_to_the_function(tmp_path: Path) -> None:
+    write_factory(tmp_path, "    return nn.Linear(inputs[0], outputs)")
+    with pytest.raises(ModelError) as caught:
+        build(tmp_path, widht=3)
+    place = f"({tmp_path / 'net.py'}, line 4)"
+    assert "unexpected keyword argument 'widht'" in caught.value.found
+    assert caught.value.found.endswith(place)
 
 
 def test_a_factory_that_keeps_its_module_is_refused(tmp_path: Path) -> None:
@@ -97,7 +127,8 @@ def test_a_factory_that_keeps_its_module_is_refused(tmp_path: Path) -> None:
         build(tmp_path)
     assert str(caught.value) == (
         "model.factory = 'net.py:build' returned the same module as before: every trial needs a "
-        "fresh one\nConstruct the module inside the function, and do not keep it."
+        f"fresh one ({tmp_path / 'net.py'}, line 4)\n"
+        "Construct the module inside the function, and do not keep it."
     )
 
 

@@ -106,3 +106,24 @@ def test_the_other_end_of_the_same_range_can_be_widened() -> None:
         recipe_with("model.dropout = {uniform = [0.0, 0.5]}"), {"model.dropout": 0.499}
     )
     assert (hit.end, hit.wider) == ("high", Uniform(0.0, 0.75))
+
+
+@pytest.mark.parametrize(
+    ("line", "metric"),
+    [
+        ("objective.huber_delta = {log = [1e-3, 1.0]}", "dev_loss"),
+        ("data.split.dev = {uniform = [0.1, 0.3]}", "dev_error"),
+        ("train.seed = {int = [1, 9]}", "dev_error"),
+    ],
+)
+def test_no_advice_where_trials_cannot_be_compared(line: str, metric: str) -> None:
+    recipe = recipe_with(f"{line}\noptim.lr = {{log = [1e-4, 1e-1]}}")
+    values = {one.name: one.range.low for one in recipe.space.dimensions}  # type: ignore[union-attr]
+    hits = find_bound_hits(recipe, values, metric=metric)
+    assert [hit.dimension.name for hit in hits] == ["optim.lr"]
+
+
+def test_advice_on_a_loss_where_errors_are_compared() -> None:
+    recipe = recipe_with("objective.huber_delta = {log = [1e-3, 1.0]}")
+    hits = find_bound_hits(recipe, {"objective.huber_delta": 1e-3}, metric="dev_error")
+    assert [hit.dimension.name for hit in hits] == ["objective.huber_delta"]

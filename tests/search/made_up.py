@@ -149,6 +149,9 @@ class Scripted:
         self.asked.append([trial.number for trial in trials])
         yield from self._script(trials)
 
+    def check(self, trials: Sequence[Trial], *, folder: Path) -> None:
+        return None
+
     def close(self) -> None:
         self.is_closed = True
 

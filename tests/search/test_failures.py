@@ -45,9 +45,18 @@ def test_a_mistake_in_the_users_model_stops_the_study_and_resume_retries(
             """
             import torch
 
+            class Net(torch.nn.Module):
+                def __init__(self, width, outputs):
+                    super().__init__()
+                    self.first = torch.nn.Linear(13, width)
+                    self.trained = torch.nn.Linear(5, outputs)
+                    self.last = torch.nn.Linear(width, outputs)
+
+                def forward(self, x):  # the mistake shows in training only
+                    return (self.trained if self.training else self.last)(self.first(x))
+
             def build(inputs, outputs, width):
-                first = torch.nn.Linear(13, width)
-                return torch.nn.Sequential(first, torch.nn.Linear(5, outputs))
+                return Net(width, outputs)
             """
         )
     )
@@ -76,21 +85,21 @@ def test_a_mistake_in_the_users_model_stops_the_study_and_resume_retries(
 
 def test_values_that_make_no_config_are_failed_trials(tmp_path: Path) -> None:
     recipe = parse_recipe(
-        '[data]\nsource = "sklearn:wine"\n[data.split]\ndev = {choice = [0.1, 0.6, 0.2]}\n'
-        'test = {choice = [0.1, 0.6, 0.2]}\n[train]\nepochs = 1\ndevice = "cpu"\n',
+        '[data]\nsource = "sklearn:wine"\n[model]\nhidden = {choice = [[4], [4, 4], [8]]}\n'
+        'dropout = {choice = [0.1, 0.2, [0.3]]}\n[train]\nepochs = 1\ndevice = "cpu"\n',
         folder=".",
     )
     end = looped_study(recipe, path=tmp_path / "run", strategy="grid")
     failed = [one for one in end.trials if one.state is TrialState.FAILED]
-    assert [tuple(one.values.values()) for one in failed] == [(0.6, 0.6)]
+    assert [tuple(one.values.values()) for one in failed] == [([4, 4], [0.3])]
     assert failed[0].reason == (
-        "recipe: data.split: dev 0.6 + test 0.6 + train-dev 0 must be less than 1, "
-        "so that training data is left"
+        "recipe: model: dropout has 1 numbers for 2 hidden layers; must be one number, "
+        "or one a layer"
     )
     rows = table(tmp_path / "run" / "trials.csv")
-    assert [row["data.split.dev"] for row in rows] == ["0.1"] * 3 + ["0.6"] * 3 + ["0.2"] * 3
-    assert [row["dev_examples"] for row in rows[:4]] == ["18", "18", "18", "107"]
-    assert (rows[4]["dev_examples"], rows[4]["optim.lr"]) == ("", "")
+    assert [row["model.hidden"] for row in rows] == ["[4]"] * 3 + ["[4, 4]"] * 3 + ["[8]"] * 3
+    assert [row["dev_examples"] for row in rows[:4]] == ["36"] * 4
+    assert (rows[5]["dev_examples"], rows[5]["optim.lr"]) == ("", "")
     assert sum(one.state is TrialState.COMPLETE for one in end.trials) == 8
 
 

@@ -164,7 +164,7 @@ def build(inputs, outputs):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        ("ValueError('no more\\nthan three')", "user model: ValueError: no more"),
+        ("ValueError('no more\\nthan three')", "user model: ValueError: no more ({net}, line 14)"),
         ("MemoryError()", "out of memory"),
         ("torch.OutOfMemoryError('CUDA out of memory')", "out of memory"),
         (
@@ -179,7 +179,7 @@ def test_what_a_user_model_raises_is_a_failed_trial(
     (tmp_path / "net.py").write_text(USER_MODEL.replace("{error}", error))
     _, [outcome] = run([trial(0, model={"factory": "net.py:build"})], wine, tmp_path)
     assert outcome.record.state is TrialState.FAILED
-    assert outcome.record.reason == reason
+    assert outcome.record.reason == reason.replace("{net}", str(tmp_path / "net.py"))
 
 
 def test_a_loss_of_the_wrong_task_stops_everything(wine: DeviceData) -> None:

@@ -106,6 +106,9 @@ def test_a_model_that_fails_in_the_last_measurement_is_a_failed_trial(
     assert first not in (wine.dev.features[0, 0].item(), wine.train.features[0, 0].item())
     outcome = run(wine, tmp_path, body)
     assert outcome.record.state is TrialState.FAILED
-    assert outcome.record.reason == "user model: ValueError: not this one"
+    lines = (tmp_path / "net.py").read_text().splitlines()
+    line = 1 + next(n for n, text in enumerate(lines) if "not this one" in text)
+    where = f"{tmp_path / 'net.py'}, line {line}"
+    assert outcome.record.reason == f"user model: ValueError: not this one ({where})"
     assert outcome.record.objective is None
     assert outcome.weights == {}

@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from dltune.cli import output
+from dltune.recipe.comparable import clashes
 from dltune.report.bounds import find_bound_hits, render_bound_hits
 from dltune.report.document import study_document
 from dltune.report.tables import render_best, render_failures, render_winner
@@ -22,8 +23,10 @@ def show_run(run: Run, *, as_json: bool) -> None:
         output.write_json(study_document(run))
     else:
         output.write_result("\n\n".join(filter(None, tables(run))))
+    # Only a run of an older dltune has such ranges.
+    output.say(*(f"the ranking means little: {one.found}" for one in clashes(run.recipe)))
     if run.best is not None:
-        hits = find_bound_hits(run.recipe, run.best.values)
+        hits = find_bound_hits(run.recipe, run.best.values, metric=run.about.metric)
         output.say(*filter(None, [render_bound_hits(hits)]))
 
 

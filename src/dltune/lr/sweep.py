@@ -18,6 +18,7 @@ from dltune.errors import DltuneError, ModelError, SweepError
 from dltune.lr.blow_up import BlowUp
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.steppers import Look, LoopedStepper, StackedStepper, Stepper
+from dltune.recipe.places import at, place_of_error
 from dltune.recipe.schema import Config, FactoryConfig, ModelConfig
 from dltune.training.history import Trial
 from dltune.training.losses import build_loss, constant_loss
@@ -234,4 +235,5 @@ def named_failures(
         first_line = str(error).partition("\n")[0]
         raise ModelError(
             f"the model of {model.factory!r} raised {type(error).__name__} {where}: {first_line}"
+            f"{at(place_of_error(error))}"
         ) from error

@@ -11,7 +11,8 @@ from torch import nn
 from dltune.errors import DltuneError, ModelError
 from dltune.models.cnn import build_cnn
 from dltune.models.mlp import build_mlp
-from dltune.recipe.references import load_reference
+from dltune.recipe.places import at, place_of, place_of_error
+from dltune.recipe.references import load_reference, neighbours
 from dltune.recipe.schema import CnnConfig, FactoryConfig, MlpConfig
 
 # What factories have returned: one that returns a module twice would start a trial with the weights
@@ -58,27 +59,36 @@ def _build_from_factory(
             hint="It is called as build(inputs=..., outputs=..., **other values of [model]).",
         )
     try:
-        module = factory(inputs=inputs, outputs=outputs, **model.arguments())
+        with neighbours(model.factory, folder):
+            module = factory(inputs=inputs, outputs=outputs, **model.arguments())
     except DltuneError:
         raise
     except Exception as error:  # the user's code may raise anything
+        # Where the arguments do not fit, none of its lines has run.
+        place = at(place_of_error(error) or place_of(factory))
         raise ModelError(
-            f"model.factory = {model.factory!r} raised {type(error).__name__}: {error}",
+            f"model.factory = {model.factory!r} raised {type(error).__name__}: {error}{place}",
             hint=_call_hint(model, inputs=inputs, outputs=outputs),
         ) from error
     if not isinstance(module, nn.Module):
         raise ModelError(
             f"model.factory = {model.factory!r} returned a {type(module).__name__}: "
-            "a torch.nn.Module is needed"
+            f"a torch.nn.Module is needed{at(place_of(factory))}"
         )
     if module in _RETURNED:
         raise ModelError(
             f"model.factory = {model.factory!r} returned the same module as before: every trial "
-            "needs a fresh one",
+            f"needs a fresh one{at(place_of(factory))}",
             hint="Construct the module inside the function, and do not keep it.",
         )
     _RETURNED.add(module)
-    _check_output(module, model.factory, inputs=inputs, outputs=outputs)
+    try:
+        _check_output(module, model.factory, inputs=inputs, outputs=outputs)
+    except ModelError as error:
+        cause = error.__cause__
+        ran = place_of_error(cause) if cause else ""
+        place = ran or place_of(type(module)) or place_of(factory)
+        raise ModelError(f"{error.found}{at(place)}", hint=error.hint) from cause
     return module
 
 

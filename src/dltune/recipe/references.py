@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -9,6 +10,9 @@ import os
 import sys
 import sysconfig
 import traceback
+import weakref
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,8 +29,8 @@ def load_reference(reference: str, folder: str | Path) -> Any:
     reference  a Python file and a name at its top level.
     folder     what a relative file is relative to: the recipe's folder.
 
-    The file's own folder is on `sys.path` while it is imported, so it may import its neighbours.
-    It is run once per process as long as it does not change.
+    While it is imported it finds its neighbours, see `neighbours`. It is run once per process as
+    long as it does not change.
 
     Raises `RecipeError` if the text, the file or the name is wrong, or if the file cannot be run;
     then the user's own exception is its cause.
@@ -70,18 +74,83 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     module.__dict__["__dltune_changed__"] = changed
     sys.modules[name] = module  # before running it: dataclasses and pickle look there
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        kind = type(error).__name__
-        place = f"{path}, line {_line(error, path)}"
-        raise RecipeError(f"{place}: failed: {kind}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    imported_sources()  # its own, and those of what it has imported
+    with _neighbours_in(path.parent, is_new=True):
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            kind = type(error).__name__
+            place = f"{path}, line {_line(error, path)}"
+            raise RecipeError(f"{place}: failed: {kind}: {error}") from error
+        imported_sources()  # its own, and those of what it has imported
     return module
+
+
+def neighbours(reference: str, folder: str | Path) -> AbstractContextManager[None]:
+    """Inside, `import common` means the common.py beside the file of a reference.
+
+    reference, folder  as for `load_reference`, which has found it.
+
+    For calling what it names, which may import only then. Another file's neighbour of that name,
+    in another folder, is back where it was at the end.
+    """
+    return _neighbours_in(Path(folder, reference.rpartition(":")[0]).resolve().parent)
+
+
+@contextlib.contextmanager
+def _neighbours_in(folder: Path, *, is_new: bool = False) -> Iterator[None]:
+    own = _NEIGHBOURS.setdefault(folder, {})
+    hidden = {}
+    if is_new or len(_NEIGHBOURS) > 1:  # to look takes a millisecond, and a study builds thousands
+        hidden = {name: one for name, one in _users_modules() if _gives_way(name, one, folder)}
+    names = {name.partition(".")[0] for name in hidden}
+    for name in hidden:
+        del sys.modules[name]
+    sys.modules.update({name: one for name, one in own.items() if name.partition(".")[0] in names})
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if name.partition(".")[0] in names]:
+            own[name] = sys.modules.pop(name)
+        sys.modules.update(hidden)
+
+
+def _users_modules() -> list[tuple[str, ModuleType]]:
+    """The modules by name whose Python files are neither installed nor dltune's."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        if top in _INSTALLED_NAMES or not isinstance(module, ModuleType) or name == "__main__":
+            continue
+        place = vars(module).get("__file__")
+        if not isinstance(place, str):
+            continue
+        if is_installed(place):
+            _INSTALLED_NAMES.add(top)
+        elif place.endswith(".py"):
+            found.append((name, module))
+    return found
+
+
+def is_installed(file: str) -> bool:
+    """Whether a file belongs to Python, to an installed package or to dltune.
+
+    >>> is_installed(os.__file__), is_installed("/home/me/net.py")
+    (True, False)
+    """
+    return file.startswith(_installed()) or any(part in file for part in PACKAGE_FOLDERS)
+
+
+def _gives_way(name: str, module: ModuleType, folder: Path) -> bool:
+    """Whether a folder has another file for the name of a module."""
+    top = name.partition(".")[0]
+    file, package = folder / f"{top}.py", folder / top
+    if not file.is_file() and not package.is_dir():
+        return False
+    there = Path(vars(module)["__file__"]).resolve()
+    return there != file and not there.is_relative_to(package)
 
 
 def imported_sources() -> dict[Path, bytes]:
@@ -90,16 +159,11 @@ def imported_sources() -> dict[Path, bytes]:
     Each as it was when its module was first seen: at the latest when a reference has been imported,
     since a file may change while its module is in use. dltune's own are left out.
     """
-    for name, module in list(sys.modules.items()):
-        if _SEEN.get(name) == id(module):
+    for _, module in _users_modules():
+        if module in _SEEN:
             continue
-        _SEEN[name] = id(module)
-        place = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-        if not isinstance(place, str) or not place.endswith(".py") or name == "__main__":
-            continue
-        if place.startswith(_installed()) or any(part in place for part in PACKAGE_FOLDERS):
-            continue
-        path = Path(place).resolve()
+        _SEEN.add(module)
+        path = Path(vars(module)["__file__"]).resolve()
         try:
             _SOURCES[path] = path.read_bytes()
         except OSError:  # deleted since; whoever needs it will be told
@@ -107,7 +171,10 @@ def imported_sources() -> dict[Path, bytes]:
     return dict(_SOURCES)
 
 
-_SEEN: dict[str, int] = {}  # identity of the module by name: one that is imported anew is another
+_SEEN: weakref.WeakSet[ModuleType] = weakref.WeakSet()  # one that is imported anew is another
+_INSTALLED_NAMES: set[str] = set()  # seen before: thousands of modules are theirs
+# By folder and name, those that give way to another folder's of that name when nobody runs them.
+_NEIGHBOURS: dict[Path, dict[str, ModuleType]] = {}
 _SOURCES: dict[Path, bytes] = {}
 PACKAGE_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 

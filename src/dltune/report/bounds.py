@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from dltune.errors import RecipeError
+from dltune.recipe.comparable import ERROR_METRIC, may_vary
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Uniform
 from dltune.recipe.recipe import Recipe
@@ -38,11 +39,14 @@ class BoundHit:
     wider: Log | Uniform | Int | IntLog
 
 
-def find_bound_hits(recipe: Recipe, values: Mapping[str, Any]) -> list[BoundHit]:
+def find_bound_hits(
+    recipe: Recipe, values: Mapping[str, Any], *, metric: str = ERROR_METRIC
+) -> list[BoundHit]:
     """The ranges at whose end `values` lies and which can be widened there.
 
     recipe  the recipe of the study.
     values  of its best trial, by name.
+    metric  by which it is the best.
 
     An end that the recipe's own rules forbid to move (a dropout cannot fall below 0) is no hit:
     there is nothing to widen. Whole numbers and steps are at an end only when equal to it.
@@ -52,6 +56,8 @@ def find_bound_hits(recipe: Recipe, values: Mapping[str, Any]) -> list[BoundHit]
         value = values.get(dimension.name)
         if value is None or isinstance(dimension.range, Choice):
             continue
+        if not may_vary(dimension.path, metric):
+            continue  # its trials cannot be compared: its end says nothing
         end = end_of(dimension.range, value)
         if end is None:
             continue

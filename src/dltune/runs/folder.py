@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dltune.errors import RunFolderError
-from dltune.recipe.files import parse_recipe, reference_places
+from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe, recipe_text_with
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT, About, Session
@@ -33,7 +32,7 @@ from dltune.runs.csv_files import (
     start_history,
 )
 from dltune.runs.lock import FolderLock, check_free, new_folder
-from dltune.runs.provenance import code_name, hash_of_bytes, now
+from dltune.runs.provenance import code_folders, code_name, hash_of_bytes, now
 from dltune.runs.run import (
     BEST_RECIPE,
     CODE,
@@ -155,15 +154,13 @@ class RunFolder:
     @property
     def code_folders(self) -> list[Path]:
         """Below which Python files are the user's: the recipe's folder, and those it names."""
-        named = [reference for _, reference in reference_places(self.recipe.table)]
-        files = [one.rpartition(":")[0] for one in named if ".py:" in one]
-        folders = [self.about.origin, *(str(PurePosixPath(file).parent) for file in files)]
-        return [Path(os.path.abspath(self.path / folder)) for folder in dict.fromkeys(folders)]
+        return code_folders(self.recipe, self.path, self.about.origin)
 
-    def want(self, trials: int) -> None:
-        """Change how many trials are wanted."""
-        self._storage.update({"trials": trials})
-        self.about = dataclasses.replace(self.about, trials=trials)
+    def change(self, **fields: Any) -> None:
+        """Change what the run is: how many trials are wanted, or what is known of its data."""
+        self.about = dataclasses.replace(self.about, **fields)
+        attributes = self.about.to_attributes()
+        self._storage.update({name: attributes[name] for name in fields})
 
     def note(self, **fields: Any) -> None:
         """Change fields of the session that writes."""

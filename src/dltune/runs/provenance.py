@@ -12,14 +12,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 import dltune
 from dltune.data.dataset import SPLIT_FIELDS, Dataset
-from dltune.recipe.files import relocated_reference
+from dltune.recipe.files import reference_places, relocated_reference
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.references import imported_sources
 from dltune.recipe.schema import Config
@@ -35,7 +35,7 @@ GIT_SECONDS = 2.0
 def about_run(
     recipe: Recipe,
     path: Path,
-    dataset: Dataset,
+    dataset: Dataset | None,
     hashes: Mapping[str, str],
     *,
     command: str,
@@ -47,6 +47,7 @@ def about_run(
 
     recipe  as it was given, not yet relocated.
     path    of the run folder.
+    dataset None where none of its configs has data that can be loaded.
     hashes  SHA-256 of the data by source.
     config  the recipe's, or one of its space.
     more    further fields of `About`, by name.
@@ -56,7 +57,7 @@ def about_run(
         command=command,
         **{"seed": config.train.seed} | more,
         metric=config.objective.metric,
-        data=facts_of(dataset),
+        data=DataFacts() if dataset is None else facts_of(dataset),
         has_target="target_error" in objective or "choice" in objective,
         origin=relocated_reference(".", recipe.folder, path),
         sessions=(begin_session(recipe.folder, note=note, data=dict(hashes)),),
@@ -182,6 +183,18 @@ def imported_files(folders: Sequence[Path]) -> dict[Path, bytes]:
         for path, content in imported_sources().items()
         if any(path.is_relative_to(root) for root in roots)
     }
+
+
+def code_folders(recipe: Recipe, path: Path, origin: str) -> list[Path]:
+    """Below which Python files are the user's: the recipe's folder, and those of what it names.
+
+    recipe  as it lies in the run folder `path`.
+    origin  see `About`.
+    """
+    named = [reference for _, reference in reference_places(recipe.table)]
+    files = [one.rpartition(":")[0] for one in named if ".py:" in one]
+    folders = [origin, *(str(PurePosixPath(file).parent) for file in files)]
+    return [Path(os.path.abspath(path / folder)) for folder in dict.fromkeys(folders)]
 
 
 def code_name(path: Path, folder: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dltune.data.dataset import Dataset
+from dltune.errors import DataError, DltuneError
 from dltune.recipe.files import names_file
 from dltune.recipe.schema import DataConfig
 from dltune.runs.about import GIVEN
@@ -37,14 +38,26 @@ class DataShelf:
         self._folder = folder
         self._given = dataset
         self._loaded: OrderedDict[str, Dataset] = OrderedDict()
+        self._refused: dict[str, DltuneError] = {}
         self.hashes: dict[str, str] = {}
         if dataset is not None:
             self.hashes[GIVEN] = hash_of_dataset(dataset)
         self._moved: OrderedDict[tuple[str, str], DeviceData] = OrderedDict()
 
     def dataset(self, config: DataConfig) -> Dataset:
-        """The data set of a `[data]` section; DataError if it cannot be loaded."""
-        return self.load(config, typed=config, folder=self._folder)
+        """The data set of a `[data]` section; DataError if it cannot be loaded.
+
+        The same section is refused the second time without trying.
+        """
+        key = config.model_dump_json()
+        if (refused := self._refused.get(key)) is not None:
+            raise type(refused)(refused.found, hint=refused.hint)
+        try:
+            return self.load(config, typed=config, folder=self._folder)
+        except DltuneError as error:
+            # A copy: with the error itself would stay all that was loaded when it was raised.
+            self._refused[key] = type(error)(error.found, hint=error.hint)
+            raise
 
     def load(self, config: DataConfig, *, typed: DataConfig, folder: Path) -> Dataset:
         """The data set of a `[data]` section that was typed for another folder.
@@ -58,12 +71,15 @@ class DataShelf:
             return self._given
         key = config.model_dump_json()
         if key not in self._loaded:
-            from dltune.data.load import load_data
-
-            dataset = load_data(typed, folder=folder)
+            dataset = _loaded(typed, folder)
             digest = dataset.digest or hash_of_file(folder / typed.source)
             self._loaded[key], self.hashes[_source_key(config)] = dataset, digest
         return _newest(self._loaded, key)
+
+    @property
+    def newest(self) -> Dataset | None:
+        """The data set that was loaded or asked for last; None before one could be loaded."""
+        return self._given or next(reversed(self._loaded.values()), None)
 
     def on_device(self, config: DataConfig, device_name: str) -> DeviceData:
         """The same on a device, "auto" included."""
@@ -73,6 +89,18 @@ class DataShelf:
         if key not in self._moved:
             self._moved[key] = to_device(self.dataset(config), resolve_device(device_name))
         return _newest(self._moved, key)
+
+
+def _loaded(config: DataConfig, folder: Path) -> Dataset:
+    from dltune.data.load import load_data
+
+    try:
+        return load_data(config, folder=folder)
+    except MemoryError as error:
+        raise DataError(
+            f"{config.source}: out of memory while it was loaded",
+            hint="Give it more memory, or leave out columns with data.drop.",
+        ) from error
 
 
 def _source_key(config: DataConfig) -> str:

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from dltune.errors import DataError, DltuneError, ModelError, RecipeError
 from dltune.training.history import TrialRecord, TrialState
 
 # How many trials must go wrong alike, from the first one on, for the study to stop. A failure
@@ -64,6 +65,19 @@ def failed_alike(trials: Sequence[TrialRecord]) -> str | None:
     first = trials[0]
     which = "first" if first.number == 0 else "next"
     return f"the {which} {needed} trials all {first.state} alike: {first.reason}"
+
+
+def reason_of(error: DltuneError) -> str:
+    """Why a trial has failed whose config cannot be trained, as it stands in its record.
+
+    Its message names the place; what to type is left out, since other points of the space may be
+    fine.
+
+    >>> reason_of(DataError("a.csv: no column is left to learn from", hint="Keep one."))
+    'data: a.csv: no column is left to learn from'
+    """
+    kinds = {DataError: "data", ModelError: "model", RecipeError: "recipe"}
+    return f"{kinds.get(type(error), 'setting')}: {error.found}"
 
 
 def _likeness(trial: TrialRecord) -> tuple[TrialState, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 from collections.abc import Callable, Mapping
@@ -9,49 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from dltune.data.dataset import Dataset
-from dltune.errors import RecipeError, UsageError
+from dltune.errors import UsageError
 from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
 from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
-from dltune.runs.provenance import about_run, begin_session
-from dltune.runs.resume import (
-    check_same_conditions,
-    check_same_kind,
-    check_same_options,
-    check_same_recipe,
-)
+from dltune.runs.provenance import about_run, begin_session, code_folders, facts_of
+from dltune.runs.resume import check_same_conditions
 from dltune.runs.run import Run
 from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import WorkersOption, build_executor, check_options
+from dltune.search.executors.protocol import Executor
 from dltune.search.plan import StackOption
+from dltune.search.preflight import (
+    check_factories,
+    check_trainable,
+    first_data,
+    some_configs,
+)
+from dltune.search.request import Request, asked_again, asked_anew
 from dltune.search.strategies.base import Strategy
-from dltune.search.strategies.random import proposal_generator
-from dltune.search.strategies.registry import build_strategy
 from dltune.search.study_loop import StudyLoop
 from dltune.training.history import without_gap
-
-DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
-DEFAULT_SEED = 0
-
-# Draws until one makes a valid config, before the space counts as broken altogether.
-CONFIG_TRIES = 20
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a search is asked for; None stands for the default, or for "as before" in a resume."""
-
-    strategy: str | None
-    trials: int | None
-    seed: int | None
-    options: Mapping[str, Any]
-    note: str
-    accept_changes: bool
 
 
 def run_study(
@@ -106,64 +89,79 @@ def run_study(
         note=note,
         accept_changes=accept_changes,
     )
-    _check_trials(trials)
     check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
-    shelf = DataShelf(path, dataset)
-    study = (
-        _reopen(recipe, path, request, shelf) if resume else _start(recipe, path, request, shelf)
-    )
     how = {"workers": workers, "stack": stack, "trial_timeout": trial_timeout}
-    try:
-        return _search(study, shelf, how, on_event)
-    finally:
-        study.folder.close()
+    with contextlib.ExitStack() as held:
+        means = _Means(shelf=DataShelf(path, dataset), how=how, held=held)
+        begin = _reopen if resume else _start
+        study = begin(recipe, path, request, means)
+        held.callback(study.folder.close)
+        return _search(study, means.shelf, on_event)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Means:
+    """What a study is trained with, all of which is let go of when `held` is closed."""
+
+    shelf: DataShelf
+    how: Mapping[str, Any]
+    held: contextlib.ExitStack
+
+    def executor(
+        self, path: Path, recipe: Recipe, origin: str, config: Config, left: int
+    ) -> Executor:
+        """The executor of a study whose run folder need not be there yet.
+
+        recipe  as it lies in the run folder `path`.
+        left    trials that are still to be trained.
+        """
+        return self.held.enter_context(
+            build_executor(
+                self.shelf,
+                path,
+                trials=left,
+                device=config.train.device,
+                code_folders=code_folders(recipe, path, origin),
+                **self.how,
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Study:
     """A study whose folder is open.
 
-    config  one of its space: what all of them have in common can be read from it.
+    dataset  of one of its configs; None where nothing will be trained, or where no config was found
+             whose data can be loaded.
     """
 
     folder: RunFolder
     strategy: Strategy
-    config: Config
+    executor: Executor
+    dataset: Dataset | None
 
 
-def _search(
-    study: _Study,
-    shelf: DataShelf,
-    how: Mapping[str, Any],
-    on_event: Callable[[StudyEvent], None],
-) -> StudyEnd:
-    folder, config = study.folder, study.config
-    left = folder.about.trials - len(folder.trials)
-    with build_executor(
-        shelf,
-        folder.path,
-        trials=left,
-        device=config.train.device,
-        code_folders=folder.code_folders,
-        **how,
-    ) as executor:
-        loop = StudyLoop(
-            folder=folder,
-            strategy=study.strategy,
-            executor=executor,
-            total=folder.about.trials,
-            data_hashes=shelf.hashes,
-            on_event=on_event,
-        )
-        # Without trials to train, the data are not needed.
-        notes = (*_changes(folder.session), *(shelf.dataset(config.data).notes if left else ()))
-        # What the imported libraries have made never dies; looking through it at every full
-        # garbage collection is 3 % of the time of a search over small models.
-        gc.freeze()
-        try:
-            return loop.run(notes)
-        finally:
-            gc.unfreeze()
+def _search(study: _Study, shelf: DataShelf, on_event: Callable[[StudyEvent], None]) -> StudyEnd:
+    folder, dataset = study.folder, study.dataset
+    loop = StudyLoop(
+        folder=folder,
+        strategy=study.strategy,
+        executor=study.executor,
+        total=folder.about.trials,
+        data_hashes=shelf.hashes,
+        on_event=on_event,
+    )
+    of_data = () if dataset is None else dataset.notes
+    notes = (*_changes(folder.session), *_seed_note(folder), *of_data)
+    # What the imported libraries have made never dies; looking through it at every full
+    # garbage collection is 3 % of the time of a search over small models.
+    gc.freeze()
+    try:
+        return loop.run(notes)
+    finally:
+        gc.unfreeze()
+        if folder.about.data.task is None and shelf.newest is not None:
+            folder.change(data=facts_of(shelf.newest))
 
 
 def _changes(session: Session) -> list[str]:
@@ -173,7 +171,16 @@ def _changes(session: Session) -> list[str]:
     return [f"going on though {'; '.join(session.accepted)}"] if session.accepted else []
 
 
-def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
+def _seed_note(folder: RunFolder) -> list[str]:
+    """A line about a seed in the recipe, which a search does not use."""
+    seed = folder.recipe.table.get("train", {}).get("seed")
+    if seed is None:
+        return []
+    of_study = f"--seed {folder.about.seed} and its number"
+    return [f"train.seed = {seed} plays no part in a search: a trial's seed is made of {of_study}"]
+
+
+def _start(typed: Recipe | None, path: Path, request: Request, means: _Means) -> _Study:
     if typed is None:
         raise UsageError("a new study needs a recipe", hint="Type dltune search RECIPE.")
     if request.accept_changes:
@@ -183,18 +190,16 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
         )
     check_free(path)
     recipe = relocate(typed, path)
-    seed, name = request.seed or DEFAULT_SEED, request.strategy or DEFAULT_STRATEGY
-    strategy = build_strategy(name, recipe.space, seed, **request.options)
-    if any(one.path == "objective.metric" for one in recipe.space.dimensions):
-        raise UsageError(
-            "objective.metric is a range: trials measured by different metrics cannot be compared",
-            hint="Fix it with --set objective.metric=dev_error.",
-        )
-    total = _total(strategy, name, request.trials)
-    config = _some_config(recipe, seed)
-    as_typed = relocate_config(config, path, typed.folder)
-    check_factory(as_typed, typed.folder)
-    dataset = shelf.load(config.data, typed=as_typed.data, folder=typed.folder)
+    asked, shelf, folder = asked_anew(typed, recipe, request), means.shelf, typed.folder
+
+    def as_typed(config: Config) -> Config:
+        return relocate_config(config, path, folder)
+
+    def load(config: Config) -> Dataset:
+        return shelf.load(config.data, typed=as_typed(config).data, folder=folder)
+
+    check_factories(recipe, asked.seed, as_typed=as_typed, folder=folder)
+    config, dataset = first_data(recipe, asked.seed, load)
     about = about_run(
         typed,
         path,
@@ -203,89 +208,72 @@ def _start(typed: Recipe | None, path: Path, request: Request, shelf: DataShelf)
         command="search",
         config=config,
         note=request.note,
-        strategy=name,
-        options=strategy.options,
-        seed=seed,
-        trials=total,
+        strategy=asked.name,
+        options=asked.strategy.options,
+        seed=asked.seed,
+        trials=asked.total,
     )
-    folder = RunFolder.create(path, recipe, about)
-    return _Study(folder=folder, strategy=strategy, config=config)
+    executor = means.executor(path, recipe, about.origin, config, asked.total)
+    check_trainable(
+        recipe,
+        asked.seed,
+        executor,
+        load=load,
+        model_of=lambda one: as_typed(one).model,
+        folder=folder,
+    )
+    return _Study(
+        folder=RunFolder.create(path, recipe, about),
+        strategy=asked.strategy,
+        executor=executor,
+        dataset=dataset,
+    )
 
 
-def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShelf) -> _Study:
+def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) -> _Study:
     """Open a run folder to go on with it, once it is certain that nothing would be mixed."""
-    asked: dict[str, Any] = {}
+    known: dict[str, Any] = {}
 
     def begin(run: Run) -> Session:
-        strategy, asked["total"] = _asked(recipe, run, request)
-        config = _some_config(run.recipe, run.about.seed)
-        asked["study"] = {"strategy": strategy, "config": config}
+        asked = asked_again(recipe, run, request)
+        stored, shelf = run.recipe, means.shelf
+        config, dataset = next(some_configs(stored, asked.seed)), None
+
+        def load(config: Config) -> Dataset:
+            return shelf.dataset(config.data)
+
         changes: dict[str, tuple[str, ...]] = {}
-        if run.best is None or asked["total"] > len(run.trials):  # else nothing is trained
+        if run.best is None or asked.total > len(run.trials):  # else nothing is trained
             accept = request.accept_changes
             if all(map(names_file, run.about.data_hashes)):
                 # Before they are loaded, as other files may not even be such data.
                 changes = check_same_conditions(run, {}, accept=accept)
             # All mistakes come before the run is touched.
-            check_factory(config, path)
-            shelf.dataset(config.data)
+            check_factories(stored, asked.seed, as_typed=lambda one: one, folder=path)
+            config, dataset = first_data(stored, asked.seed, load)
             changes = check_same_conditions(run, shelf.hashes, accept=accept)
+        left = asked.total - (0 if "mended" in changes else len(run.trials))
+        executor = means.executor(path, stored, run.about.origin, config, left)
+        if left:
+            check_trainable(
+                stored,
+                asked.seed,
+                executor,
+                load=load,
+                model_of=lambda one: one.model,
+                folder=path,
+            )
+        known["total"] = asked.total
+        known["study"] = {"strategy": asked.strategy, "executor": executor, "dataset": dataset}
         return begin_session(run.path / run.about.origin, note=request.note, **changes)
 
     folder = RunFolder.open(path, begin)
     try:
-        if asked["total"] != folder.about.trials:
-            folder.want(asked["total"])
-        study = _Study(folder=folder, **asked["study"])
+        if known["total"] != folder.about.trials:
+            folder.change(trials=known["total"])
+        study = _Study(folder=folder, **known["study"])
         study.strategy.tell(without_gap(folder.trials))
     except BaseException:
         folder.close()
         raise
     return study
-
-
-def _asked(recipe: Recipe | None, run: Run, request: Request) -> tuple[Strategy, int]:
-    """The strategy to go on with, and how many trials there are to be in all."""
-    check_same_kind(run)
-    path, about = run.path, run.about
-    if recipe is not None:
-        check_same_recipe(path, run.recipe, relocate(recipe, path))
-    check_same_options(
-        path,
-        about,
-        strategy=request.strategy,
-        seed=request.seed,
-        options=request.options,
-        last=run.trials[-1].number if run.trials else None,
-        trials=request.trials,
-    )
-    strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
-    return strategy, _total(strategy, about.strategy, request.trials or about.trials)
-
-
-def _check_trials(trials: int | None) -> None:
-    if trials is not None and trials < 1:
-        raise UsageError(f"--trials {trials}: must be at least 1", hint="Try --trials 32.")
-
-
-def _total(strategy: Strategy, name: str, trials: int | None) -> int:
-    """How many trials there will be: what was asked for, or what the strategy has."""
-    if strategy.total is not None:
-        return strategy.total if trials is None else min(trials, strategy.total)
-    if trials is None:
-        raise UsageError(
-            f"--strategy {name} has no end of its own, and no --trials is given",
-            hint="Say how many: --trials 32.",
-        )
-    return trials
-
-
-def _some_config(recipe: Recipe, seed: int) -> Config:
-    """A config of the space: what all of them have in common can be read from it."""
-    for number in range(CONFIG_TRIES):
-        unit = proposal_generator(seed, number).random(len(recipe.space))
-        try:
-            return recipe.config(recipe.space.from_unit(unit.tolist()))
-        except RecipeError as error:
-            mistake = error
-    raise mistake

@@ -11,6 +11,7 @@ import torch
 
 from dltune.data.device import DeviceData
 from dltune.errors import ModelError
+from dltune.recipe.places import at, place_of_error
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.arithmetic import threads_for
 from dltune.training.engine import Final, Stop
@@ -125,6 +126,7 @@ def guarded(config: Config, action: Callable[[], Result]) -> Result | Stop:
             return Stop(state=TrialState.FAILED, reason="out of memory")
         if isinstance(config.model, FactoryConfig):
             first_line = str(error).partition("\n")[0]
-            reason = f"user model: {type(error).__name__}: {first_line}"
+            place = at(place_of_error(error))
+            reason = f"user model: {type(error).__name__}: {first_line}{place}"
             return Stop(state=TrialState.FAILED, reason=reason)
         raise

@@ -136,7 +136,8 @@ def test_a_model_that_takes_no_other_batch_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as refused:
         find_batch_size(made, folder=tmp_path)
     assert refused.value.found == (
-        "the model of 'net.py:build' raised ValueError at a batch that was tried: two, please"
+        "the model of 'net.py:build' raised ValueError at a batch that was tried: two, please "
+        f"({tmp_path / 'net.py'}, line 8)"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dltune.data.dataset import Dataset
-from dltune.errors import DataError
+from dltune.errors import DataError, TrainingError
 from dltune.recipe.schema import DataConfig, SplitConfig
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.shared_data import MappedShelf, SharedData
@@ -77,7 +77,7 @@ def test_a_disk_that_takes_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     shared = SharedData(DataShelf(tmp_path))
     first = shared.folder_of(CONFIGS["classes"])
     (first.parent / "1").touch()  # is in the way of the next
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(TrainingError) as caught:
         shared.folder_of(CONFIGS["numbers, with every split"])
     assert "cannot write diabetes for the worker processes ([Errno 17] File" in caught.value.found
     assert caught.value.hint == ("Set TMPDIR to a folder with more room, or type --workers 1.")

@@ -11,7 +11,8 @@ from dltune.data.dataset import SPLITS
 from dltune.data.raw import RawData
 from dltune.data.sources.pairs import WHOLE, raw_from_pairs, split_name
 from dltune.errors import DataError, DltuneError
-from dltune.recipe.references import load_reference
+from dltune.recipe.places import at, place_of_error
+from dltune.recipe.references import load_reference, neighbours
 from dltune.recipe.schema import DataConfig
 
 REFERENCE = re.compile(r".+\.py:.*")
@@ -33,12 +34,13 @@ def read_python(config: DataConfig, folder: Path) -> RawData:
             hint="Name a function that returns (X, y).",
         )
     try:
-        returned = load()
+        with neighbours(origin, folder):
+            returned = load()
     except DltuneError:
         raise
     except Exception as error:
         raise DataError(
-            f"{origin}: raised {type(error).__name__}: {error}",
+            f"{origin}: raised {type(error).__name__}: {error}{at(place_of_error(error))}",
             hint="Call the function in Python to see where; dltune calls it without arguments.",
         ) from error
     pairs, notes = _pairs(returned, origin)

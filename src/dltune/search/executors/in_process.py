@@ -7,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dltune.errors import DltuneError
 from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.check import CheckAlone
 from dltune.search.executors.jobs import Jobs
 from dltune.search.executors.protocol import Progress
 from dltune.search.executors.trainer import Trainer
@@ -54,6 +56,13 @@ class InProcess:
         while job := jobs.take():
             for message in self._trainer.do(job):
                 yield from jobs.follow(job, message)
+
+    def check(self, trials: Sequence[Trial], *, folder: Path) -> DltuneError | None:
+        alone = CheckAlone(trials, folder)
+        while check := alone.take():
+            for message in self._trainer.do(check):
+                alone.follow(check, message)
+        return alone.mistake
 
     def close(self) -> None:
         """Nothing is held."""

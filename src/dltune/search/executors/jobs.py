@@ -12,6 +12,7 @@ from typing import Literal
 
 from dltune.recipe.schema import FactoryConfig
 from dltune.search.cohorts import Group, by_kind, group_by_shape, shape_words, split
+from dltune.search.executors.check import Check, Checked
 from dltune.search.executors.processes import WorkerFailure
 from dltune.search.executors.protocol import Noted, Progress, TrialEnded, TrialStarted
 from dltune.search.plan import LOOPED, Plan, PlanBook
@@ -57,7 +58,7 @@ class Question:
         return self.group.trials
 
 
-Job = Cohort | Question
+Job = Cohort | Question | Check
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,10 @@ class StackFailed:
     stack: int
     reason: str
     limit: int | None = None
+
+
+Told = Progress | StackFailed | Answer | Checked
+"""What a process tells about its job."""
 
 
 class Jobs:
@@ -135,12 +140,13 @@ class Jobs:
 
     def put_back(self, job: Job) -> None:
         """Have a job done that was taken and not begun."""
+        assert not isinstance(job, Check)
         if isinstance(job, Question):
             self._questions.append(job)
         else:
             self._cohorts.append(job)
 
-    def follow(self, job: Job, message: Progress | StackFailed | Answer) -> Iterator[Progress]:
+    def follow(self, job: Job, message: Told) -> Iterator[Progress]:
         """Take in what a process tells about its job; what of it the study has to know."""
         match message:
             case Answer():
@@ -155,6 +161,7 @@ class Jobs:
             case TrialEnded():
                 yield from self._end(message)
             case _:
+                assert not isinstance(message, Checked)
                 yield message
 
     def fail(self, job: Job, failure: WorkerFailure) -> Iterator[Progress]:
@@ -163,6 +170,7 @@ class Jobs:
         It is tried once more, unless it takes too long. Then trials of a cohort are trained each
         alone, and one that is alone has failed; a group is trained one after another.
         """
+        assert not isinstance(job, Check)
         give_up = failure.timed_out or job.failures > 0
         if isinstance(job, Cohort):
             yield from self._fail_cohort(job, failure, give_up=give_up)
@@ -174,6 +182,13 @@ class Jobs:
                 groups = by_kind(job.group, [CANNOT_BE_BUILT] * len(job.trials))
             for group in groups:
                 yield from self._add(group, plan)
+
+    def refuse(self, job: Job, reason: str) -> Iterator[Progress]:
+        """The data of a job's trials, which are the same in all of them, cannot be had."""
+        for trial in job.trials:
+            yield from self.follow(job, TrialStarted(trial=trial))
+            record = trial.record(TrialState.FAILED, reason)
+            yield from self.follow(job, TrialEnded(record=record, checkpoint=None))
 
     def _place(self, group: Group, *, kinds_known: bool = False) -> Iterator[Progress]:
         """Have a group trained, or first what is not known about it asked."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import atexit
 import math
+from collections import deque
 from collections.abc import Collection, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dltune.errors import TrainingError
+from dltune.errors import DataError, DltuneError, RecipeError, TrainingError
 from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.check import CheckAlone
 from dltune.search.executors.jobs import Jobs
 from dltune.search.executors.processes import Worker, start_server
 from dltune.search.executors.protocol import Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
+from dltune.search.failures import reason_of
 from dltune.search.plan import PlanBook
 from dltune.training.history import Trial, TrialRecord
 
@@ -104,10 +107,23 @@ class WorkerPool:
             best=best,
             trial_seconds=self._trial_seconds,
         )
+        yield from jobs.begin()
+        yield from self._work(jobs)
+
+    def check(self, trials: Sequence[Trial], *, folder: Path) -> DltuneError | None:
+        self.start()
+        alone = CheckAlone(trials, folder)
+        for _ in self._work(alone):
+            pass  # a check has no progress
+        return alone.mistake
+
+    def _work(self, jobs: Jobs | CheckAlone) -> Generator[Progress, None, None]:
+        """Have all jobs done."""
         try:
-            yield from jobs.begin()
-            while jobs or self._busy:
-                self._hand_out(jobs)
+            while True:
+                yield from self._hand_out(jobs)
+                if not jobs and not self._busy:  # those whose data cannot be loaded are over
+                    return
                 for worker in self._wait():
                     message = worker.receive()
                     if message is None:
@@ -121,19 +137,22 @@ class WorkerPool:
     def _busy(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.job is not None]
 
-    def _hand_out(self, jobs: Jobs) -> None:
-        """Give every idle worker something to do."""
-        for worker in self._workers:
-            if not worker.is_ready or worker.job is not None:
-                continue
+    def _hand_out(self, jobs: Jobs | CheckAlone) -> Iterator[Progress]:
+        """Give every idle worker something to do; a job whose data cannot be loaded is over."""
+        idle = deque(one for one in self._workers if one.is_ready and one.job is None)
+        while idle:
             job = jobs.take([one.job for one in self._busy if one.job is not None])
             if job is None:
                 return
             seconds = None
             if self._trial_seconds is not None:
                 seconds = self._trial_seconds * len(job.trials) + self._grace_seconds
-            data = self._data.folder_of(job.trials[0].config.data)
-            worker.give(job, data, seconds=seconds)
+            try:
+                data = self._data.folder_of(job.trials[0].config.data)
+            except (DataError, RecipeError) as error:
+                yield from jobs.refuse(job, reason_of(error))
+            else:
+                idle.popleft().give(job, data, seconds=seconds)
 
     def _wait(self) -> list[Worker]:
         """Wait until workers have something to tell, have died or are late; the former two."""
@@ -150,7 +169,9 @@ class WorkerPool:
             if worker.connection in ready or worker.sentinel in ready
         ]
 
-    def _follow(self, worker: Worker, message: Message, jobs: Jobs) -> Iterator[Progress]:
+    def _follow(
+        self, worker: Worker, message: Message, jobs: Jobs | CheckAlone
+    ) -> Iterator[Progress]:
         """Take in what a worker tells."""
         match message:
             case Ready():
@@ -165,7 +186,7 @@ class WorkerPool:
                 assert worker.job is not None
                 yield from jobs.follow(worker.job, message)
 
-    def _restart(self, worker: Worker, jobs: Jobs) -> Iterator[Progress]:
+    def _restart(self, worker: Worker, jobs: Jobs | CheckAlone) -> Iterator[Progress]:
         """A worker is dead: another takes its place, and its job is tried again.
 
         Raises TrainingError if workers cannot be started at all.

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from dltune.errors import DltuneError
 from dltune.runs.checkpoint import PackedCheckpoint
 from dltune.training.history import EpochRecord, Trial, TrialRecord
 
@@ -89,6 +90,16 @@ class Executor(Protocol):
 
         What goes wrong inside a trial is its result. KeyboardInterrupt passes through. A caller
         that has enough closes the generator, which ends the training at once.
+        """
+        ...
+
+    def check(self, trials: Sequence[Trial], *, folder: Path) -> DltuneError | None:
+        """What is wrong with all of these trials, as far as that shows before one is trained.
+
+        trials  with the same data; the first one that can be trained ends the check.
+        folder  where their model factories are looked up.
+
+        None where one can be trained, and where only training will tell.
         """
         ...
 

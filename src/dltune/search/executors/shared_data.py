@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dltune.data.dataset import SPLIT_FIELDS, Dataset, Examples
-from dltune.errors import DataError
+from dltune.errors import TrainingError
 from dltune.recipe.schema import DataConfig
 from dltune.search.data_shelf import DataShelf
 
@@ -37,7 +37,7 @@ class SharedData:
     def folder_of(self, config: DataConfig) -> Path:
         """Where the data set of a `[data]` section is; it is loaded and written the first time.
 
-        Raises DataError if it cannot be loaded, or the disk is full.
+        Raises DataError if it cannot be loaded, TrainingError if the disk is full.
         """
         key = config.model_dump_json()
         if key not in self._folders:
@@ -48,7 +48,7 @@ class SharedData:
             try:
                 write_dataset(folder, config, dataset)
             except OSError as problem:
-                raise DataError(
+                raise TrainingError(
                     f"{folder}: cannot write {dataset.name} for the worker processes ({problem})",
                     hint="Set TMPDIR to a folder with more room, or type --workers 1.",
                 ) from problem

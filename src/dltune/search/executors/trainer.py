@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dltune.errors import DltuneError
+from dltune.errors import DataError, DltuneError
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.runs.checkpoint import pack_checkpoint
 from dltune.runs.provenance import imported_files
 from dltune.search.data_shelf import DataShelf
+from dltune.search.executors.check import Check, Checked, first_mistake
 from dltune.search.executors.jobs import (
     CANNOT_BE_BUILT,
     Answer,
@@ -20,6 +21,7 @@ from dltune.search.executors.jobs import (
     Job,
     Question,
     StackFailed,
+    Told,
 )
 from dltune.search.executors.protocol import (
     Environment,
@@ -28,6 +30,7 @@ from dltune.search.executors.protocol import (
     TrialEnded,
     TrialStarted,
 )
+from dltune.search.failures import reason_of
 from dltune.search.plan import Plan, StackOption
 from dltune.training.history import Trial, TrialRecord, TrialState
 
@@ -65,8 +68,18 @@ class Trainer:
         self._workers, self._cores = workers, cores
         self._told: Environment | None = None
 
-    def do(self, job: Job) -> Iterator[Progress | StackFailed | Answer]:
+    def do(self, job: Job) -> Iterator[Told]:
         """What happens while a job is done."""
+        if isinstance(job, Check):
+            yield Checked(mistake=first_mistake(job, self._data))
+            return
+        try:
+            self._data(job.trials[0].config)  # the same for all of its trials
+        except DltuneError as error:
+            for trial in job.trials:
+                yield TrialStarted(trial=trial)
+                yield _failed(trial, error)
+            return
         match job:
             case Cohort():
                 yield from self.train(job)
@@ -134,8 +147,7 @@ class Trainer:
         except DltuneError as error:
             # A setting that does not fit this trial, e.g. a loss that its task does not have: other
             # points of the space may be fine. If all are like it, the study stops.
-            record = trial.record(TrialState.FAILED, f"setting: {error.found}")
-            yield TrialEnded(record=record, checkpoint=None)
+            yield _failed(trial, error)
 
     def _together(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
         from dltune.training.loop import train_cohort
@@ -228,15 +240,28 @@ class Trainer:
         """
         from dltune.training.stacked.kinds import kinds
 
-        try:
-            data = self._data(configs[0])
-        except DltuneError:  # the trials will tell what
-            return [CANNOT_BE_BUILT] * len(configs)
-        found = kinds(configs, data, folder=self._folder, seed=0)
+        found = kinds(configs, self._data(configs[0]), folder=self._folder, seed=0)
         return [CANNOT_BE_BUILT if kind is None else kind for kind in found]
 
     def _data(self, config: Config) -> DeviceData:
-        return self._shelf.on_device(config.data, config.train.device)
+        """The data of a config on its device.
+
+        Raises DataError if they cannot be had, TrainingError if there is no such device.
+        """
+        from dltune.training.memory import ran_out_of_memory
+
+        try:
+            return self._shelf.on_device(config.data, config.train.device)
+        except Exception as error:
+            if isinstance(error, DltuneError) or not ran_out_of_memory(error):
+                raise
+            raise DataError(
+                f"{config.data.source}: out of memory while it was moved to the device"
+            ) from error
+
+
+def _failed(trial: Trial, error: DltuneError) -> TrialEnded:
+    return TrialEnded(record=trial.record(TrialState.FAILED, reason_of(error)), checkpoint=None)
 
 
 class _BestSoFar:

@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from dltune.search.executors.jobs import Answer, StackFailed
+from dltune.search.executors.jobs import Told
 from dltune.search.executors.processes import threads_in_environment
-from dltune.search.executors.protocol import EpochEnded, Progress, TrialEnded
+from dltune.search.executors.protocol import EpochEnded, TrialEnded
 from dltune.search.executors.shared_data import MappedShelf
 from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import StackOption
@@ -72,7 +72,7 @@ class Broken:
     traceback: str
 
 
-Message = Ready | Begun | Done | Broken | Progress | StackFailed | Answer
+Message = Ready | Begun | Done | Broken | Told
 
 
 def run_worker(connection: Connection, setup: WorkerSetup) -> None:
@@ -131,9 +131,7 @@ def _prepare(setup: WorkerSetup, shelf: MappedShelf) -> Trainer:
     )
 
 
-def thinned(
-    messages: Iterable[Progress | StackFailed | Answer],
-) -> Iterator[Progress | StackFailed | Answer]:
+def thinned(messages: Iterable[Told]) -> Iterator[Told]:
     """The same with the newest record of each trial at most every tenth of a second."""
     newest: dict[int, EpochRecord] = {}
     told = time.perf_counter()

@@ -1,0 +1,117 @@
+"""What a search is asked for, and whether it makes sense: every mistake comes before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from dltune.errors import UsageError
+from dltune.recipe.comparable import check_comparable, clashes, ways_out
+from dltune.recipe.files import relocate
+from dltune.recipe.recipe import Recipe
+from dltune.runs.resume import check_same_kind, check_same_options, check_same_recipe
+from dltune.runs.run import Run
+from dltune.search.strategies.base import Strategy
+from dltune.search.strategies.registry import build_strategy
+
+DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
+DEFAULT_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a search is asked for; None stands for the default, or for "as before" in a resume.
+
+    Raises UsageError for a number of trials below 1.
+    """
+
+    strategy: str | None
+    trials: int | None
+    seed: int | None
+    options: Mapping[str, Any]
+    note: str
+    accept_changes: bool
+
+    def __post_init__(self) -> None:
+        if self.trials is not None and self.trials < 1:
+            raise UsageError(f"--trials {self.trials}: must be at least 1", hint="Try --trials 32.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request that makes sense.
+
+    name   of the strategy.
+    seed   of the study.
+    total  trials that there are to be in all.
+    """
+
+    strategy: Strategy
+    name: str
+    seed: int
+    total: int
+
+
+def asked_anew(typed: Recipe, recipe: Recipe, request: Request) -> Asked:
+    """What a new study is to do; UsageError for what makes no sense.
+
+    typed   the recipe as it was typed, for the advice.
+    recipe  the same as it will lie in the run folder.
+    """
+    seed, name = request.seed or DEFAULT_SEED, request.strategy or DEFAULT_STRATEGY
+    strategy = build_strategy(name, recipe.space, seed, **request.options)
+    check_comparable(typed)
+    total = _total(strategy, name, request.trials)
+    return Asked(strategy=strategy, name=name, seed=seed, total=total)
+
+
+def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
+    """What a study is to go on with.
+
+    recipe  as it was typed; None for the stored one.
+
+    Raises UsageError for what makes no sense, RunFolderError for what is not as before.
+    """
+    check_same_kind(run)
+    path, about = run.path, run.about
+    if recipe is not None:
+        check_same_recipe(path, run.recipe, relocate(recipe, path))
+    check_same_options(
+        path,
+        about,
+        strategy=request.strategy,
+        seed=request.seed,
+        options=request.options,
+        last=run.trials[-1].number if run.trials else None,
+        trials=request.trials,
+    )
+    strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
+    total = _total(strategy, about.strategy, request.trials or about.trials)
+    if total > len(run.trials):
+        _check_still_comparable(run)
+    return Asked(strategy=strategy, name=about.strategy, seed=about.seed, total=total)
+
+
+def _check_still_comparable(run: Run) -> None:
+    """Of an older dltune, which took such ranges."""
+    found = clashes(run.recipe)
+    if found:
+        recipe, edits = shlex.quote(str(run.path / "recipe.toml")), " ".join(ways_out(run.recipe))
+        raise UsageError(
+            "\n".join(one.found for one in found),
+            hint=f"Start a new study: dltune search {recipe} {edits} --trials {run.about.trials}",
+        )
+
+
+def _total(strategy: Strategy, name: str, trials: int | None) -> int:
+    """How many trials there will be: what was asked for, or what the strategy has."""
+    if strategy.total is not None:
+        return strategy.total if trials is None else min(trials, strategy.total)
+    if trials is None:
+        raise UsageError(
+            f"--strategy {name} has no end of its own, and no --trials is given",
+            hint="Say how many: --trials 32.",
+        )
+    return trials
