@@ -37,6 +37,27 @@ def test_one_trial_in_a_run_folder(dltune, folder: Path) -> None:
     assert checkpoint.config == load_recipe(folder / "runs" / "tiny-1" / "best.toml").config()
 
 
+SHORT = ("--set", "schedule.name=one-cycle", "--set", "train.epochs=1")
+FULL = ("--set", "train.batch_size=full", "--set", "model.hidden=[4]")
+SHORT_NOTE = "optim.lr is never reached, at most 4e-06 of it: one-cycle has 1 update"
+
+
+@pytest.mark.parametrize("command", ["train", "lr-find"])
+def test_a_training_too_short_for_its_schedule_is_told(dltune, folder: Path, command: str) -> None:
+    more = ["--set", "optim.lr=0.01"] if command == "train" else ["--no-validate"]
+    done = dltune(command, "tiny.toml", *SHORT, *FULL, *more)
+    assert done.code == 0
+    assert done.err.count(SHORT_NOTE) == 1
+    assert "never reached" not in dltune(command, "tiny.toml", *SHORT[:2], *more).err
+
+
+def test_a_search_tells_of_schedules_too_short(dltune, folder: Path) -> None:
+    search = ["search", "tiny.toml", "--trials", "1", "--workers", "1", *SHORT[:2], *FULL]
+    assert f"in some trials {SHORT_NOTE}" in dltune(*search, "--space", "train.epochs=int:1:9").err
+    assert SHORT_NOTE in dltune(*search, *SHORT[2:]).err.splitlines()[2]
+    assert "never reached" not in dltune(*search, "--set", "train.epochs=9").err
+
+
 def test_seed_decides_and_json_says_it(dltune, folder: Path) -> None:
     arguments = ["train", "tiny.toml", "--set", "optim.lr=0.01", "--json"]
     same = [json.loads(dltune(*arguments, "--seed", "3").out) for _ in range(2)]

@@ -75,12 +75,14 @@ def _train_into(path: Path, recipe: Recipe, note: str) -> str:
     from dltune.search.interrupts import Interrupts
     from dltune.training.history import Trial
     from dltune.training.loop import train_cohort
+    from dltune.training.schedules import peak_notes
 
     config = recipe.config()
     check_factory(config, recipe.folder)
     with keep_run(path, recipe, config, command="train", note=note, trials=1) as run:
         dataset = run.dataset(config)
-        output.say(*dataset.notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
+        notes = (*dataset.notes, *peak_notes([config], examples=len(dataset.train)))
+        output.say(*notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
         data = to_device(dataset, resolve_device(config.train.device))
         trial = Trial(number=0, config=config, seed=config.train.seed)
         training = train_cohort([trial], data, folder=recipe.folder)

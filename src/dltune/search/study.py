@@ -14,6 +14,7 @@ from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.references import check_factory
 from dltune.recipe.schema import Config
+from dltune.recipe.validation import probes
 from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
@@ -34,6 +35,7 @@ from dltune.search.strategies.random import proposal_generator
 from dltune.search.strategies.registry import build_strategy
 from dltune.search.study_loop import StudyLoop
 from dltune.training.history import without_gap
+from dltune.training.schedules import peak_notes
 
 DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
 DEFAULT_SEED = 0
@@ -155,8 +157,11 @@ def _search(
             data_hashes=shelf.hashes,
             on_event=on_event,
         )
-        # Without trials to train, the data are not needed.
-        notes = (*_changes(folder.session), *(shelf.dataset(config.data).notes if left else ()))
+        notes = _changes(folder.session)
+        if left:  # else the data are not needed
+            dataset, recipe = shelf.dataset(config.data), folder.recipe
+            ends = map(recipe.config, probes(recipe.space))
+            notes += [*dataset.notes, *peak_notes(ends, examples=len(dataset.train))]
         # What the imported libraries have made never dies; looking through it at every full
         # garbage collection is 3 % of the time of a search over small models.
         gc.freeze()
