@@ -2,7 +2,7 @@
 
 Both sides become a shape first:
 
-- lines of progress ("12 of 64 trials, 2 running: ...", "epoch  3/20 ...") are left out;
+- lines of progress ("12 done, 2 running of 64  ...", "epoch  3/20 ...") are left out;
 - every number is `#`, also 1e-3, 1,079, 12 %, nan and a list like 64,64; "1 min 3 s" is `# s`;
 - a sparkline is `~`, a plot drawn with box characters one `<plot>`;
 - rows of a table that start with a number are one `<rows>`: how trials rank, and so which words
@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 import re
 
-PROGRESS = re.compile(r"\d+ of [\d,]+ trials?(, \d+ running)?: |epoch +\d+/\d+ ")
+PROGRESS = re.compile(r"\d+ done(, \d+ running)? of \d+  |epoch +\d+/\d+ ")
 PLOT = re.compile(r"[│┤┌┐└┘┬┴]")
 SPARKLINE = re.compile(r"[▁▂▃▄▅▆▇█]+( [▁▂▃▄▅▆▇█]+)*")
 NUMBER = re.compile(

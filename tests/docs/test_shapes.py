@@ -8,7 +8,7 @@ from tests.docs.shapes import differs, shape
 
 TABLE = """\
 runs/digits: 20 trials
-2 of 20 trials: best dev error 0.0334 (trial 1)  48.6 trials/min  22.2 s left
+2 done of 20  best dev error 0.0334 (trial 1)  48.6 trials/min  3 s, 22 s left
              dev   train
 #  trial   error   error  activation      lr
 1      8  0.0223  0.0083  relu        1.7e-3

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +13,7 @@ from dltune.cli import options, output
 from dltune.cli.finder import check_writable, middle_note
 from dltune.cli.found import batch_is_found
 from dltune.cli.keeping import result_keeper
+from dltune.cli.status import StatusLine
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # what a measurement needs takes seconds to import: inside, once it is wanted
@@ -106,7 +105,7 @@ def batch_find(
 
     config, chosen = _middle(given, lr)
     with keep(config) as keeper:
-        with output.users_code(), _progress() as watch:
+        with StatusLine("loading data") as status, output.users_code():
             sizes = find_batch_size(
                 config,
                 folder=given.folder,
@@ -114,7 +113,7 @@ def batch_find(
                 largest=max_batch,
                 memory_bytes=None if memory is None else round(memory * GIGABYTE),
                 loaded=keeper.load(config),
-                watch=lambda batch: watch(f"batch {batch}"),
+                watch=lambda batch: status.stage(f"batch {batch}"),
             )
         table = _write_table(sizes, keeper.places(csv, CSV))
         scaled, check = _rate(config, sizes, scale, sweep=sweep, folder=given.folder)
@@ -187,18 +186,6 @@ def _middle(recipe: Recipe, lr: float | None) -> tuple[Config, dict[str, Any]]:
     return config, chosen
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """A line where somebody watches; it leaves nothing behind."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("loading") as status:
-        yield status.update
-
-
 def _rate(
     config: Config, sizes: BatchSizes, scale: str, *, sweep: bool, folder: Path
 ) -> tuple[ScaledLr | None, LrCheck | None]:
@@ -220,14 +207,14 @@ def _rate(
 
     from dltune.lr.batch.sweeps import check_by_sweeps
 
-    with output.users_code(), _progress() as watch:
+    with StatusLine("learning-rate sweeps") as status, output.users_code():
         check = check_by_sweeps(
             config,
             scaled,
             before=None if sizes.own_is_too_large else sizes.own,
             after=recommended.batch,
             folder=folder,
-            watch=lambda batch: watch(f"learning-rate sweep at batch {batch}"),
+            watch=lambda batch: status.stage(f"learning-rate sweep at batch {batch}"),
         )
     return scaled, check
 

@@ -148,7 +148,7 @@ def lr_find(
 def _find(given: Recipe, config: Config, plan: dict[str, Any], keeper: ResultKeeper) -> LrFind:
     from dltune.lr.find import find_lr
 
-    with output.users_code(), stage_bar() as watch:
+    with stage_bar() as watch, output.users_code():
         return find_lr(
             config,
             folder=given.folder,

@@ -126,7 +126,7 @@ def _found(
 ) -> list[OverRow]:
     from dltune.lr.over import find_over
 
-    with output.users_code(), stage_bar() as watch:
+    with stage_bar() as watch, output.users_code():
         rows = find_over(
             key,
             configs,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dltune.cli.status import StatusLine
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # the schema imports pydantic, which help and completion must not wait for
@@ -162,10 +163,11 @@ def read_recipe(
 
     Raises RecipeError if the file is missing or not valid, or an edit does not fit it.
     """
-    from dltune.recipe.files import load_recipe
-
     edits = edits_of(overrides, device=device, seed=seed)
-    return load_recipe(path, overrides=edits, spaces=list(spaces or []))
+    with StatusLine("reading the recipe"):
+        from dltune.recipe.files import load_recipe  # it takes half a second
+
+        return load_recipe(path, overrides=edits, spaces=list(spaces or []))
 
 
 def edits_of(overrides: Sequence[str] | None, *, device: str | None, seed: int | None) -> list[str]:
