@@ -77,7 +77,7 @@ def test_an_epoch_fits_the_terminal() -> None:
     assert whole == (
         "epoch   7/500  lr 0.013  train loss 0.2779 error 0.1000  dev loss 1234.5 error 0.1170"
     )
-    for columns in (28, 40, 60, 80):
+    for columns in (34, 40, 60, 80):
         line = epoch_line(record, 500, columns=columns)
         assert len(line) <= columns
         assert "7/500" in line
