@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -127,7 +126,15 @@ def batch_find(
         output.write_json(document)
     else:
         output.write_result(render_batch_find(sizes, scaled, check, width=width_of(sys.stdout)))
-    _say_after(recipe, given, sizes, min_batch, applied=applied)
+    typed = options.Typed(
+        recipe=recipe,
+        overrides=overrides or (),
+        spaces=spaces or (),
+        device=device,
+        seed=seed,
+        more=options.typed_options({"memory": memory}, {"memory": None}),
+    )
+    _say_after(typed, given, sizes, min_batch, applied=applied)
     return output.FINE if batch_is_found(document) else output.FINDINGS
 
 
@@ -236,7 +243,7 @@ def _apply(recipe: Path, sizes: BatchSizes, check: LrCheck | None) -> dict[str, 
 
 
 def _say_after(
-    path: Path,
+    typed: options.Typed,
     recipe: Recipe,
     sizes: BatchSizes,
     min_batch: int,
@@ -247,18 +254,20 @@ def _say_after(
     from dltune.recipe.toml import shown
     from dltune.report.batch_find import describe_accumulation
 
-    quoted = shlex.quote(str(path))
+    path = typed.recipe
     if sizes.recommended is None:
-        smaller = f"--min-batch 1 --max-batch {min_batch}"
         if min_batch > 1:
-            output.say_next(f"dltune batch-find {quoted} {smaller}", "smaller batches")
+            smaller = typed.again(f"--min-batch 1 --max-batch {min_batch}")
+            output.say_next(f"dltune batch-find {smaller}", "smaller batches")
         else:
-            command = f"dltune batch-find {quoted} --min-batch 1 --set train.precision=bfloat16"
+            half = "--min-batch 1 --set train.precision=bfloat16"
+            command = f"dltune batch-find {typed.again(half, without=['train.precision'])}"
             output.say_next(command, "values of half the size")
         return
     output.say(*describe_accumulation(sizes))
     if applied is None:
-        command = f"dltune lr-find {quoted} --set {BATCH}={sizes.recommended.batch}"
+        edited = typed.text(without=[BATCH])
+        command = f"dltune lr-find {edited} --set {BATCH}={sizes.recommended.batch}"
         output.say_next(command, "the curve of the rates at this batch size")
         return
     changes = ", ".join(
@@ -268,6 +277,7 @@ def _say_after(
     )
     output.say(f"{path}: {changes}")
     if recipe.space.dimensions:
-        output.say_next(f"dltune search {quoted} --trials 32", "search the ranges with them")
+        edited = typed.text(without=[BATCH, RATE], seed=False)
+        output.say_next(f"dltune search {edited} --trials 32", "search the ranges with them")
     else:
-        output.say_next(f"dltune train {quoted}", "train with them")
+        output.say_next(f"dltune train {typed.text(without=[BATCH, RATE])}", "train with them")
