@@ -27,10 +27,10 @@ from timing import add_json_option, note, report
 
 from dltune.data.device import DeviceData
 from dltune.models.build import build_model
-from dltune.training.batches import batch_examples, updates_per_epoch
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.stacked.learner import StackedLearner
+from dltune.training.updates import batch_examples, updates_per_epoch
 
 ENDLESS = 1_000_000  # epochs: as many as the clock wants
 TIMED_SECONDS = 0.5  # for one engine in one round: some ten epochs of the slowest

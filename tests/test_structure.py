@@ -6,9 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 import dltune
 
@@ -76,36 +75,60 @@ def test_every_room_has_a_floor() -> None:
     assert rooms | {"api", "errors", "__main__"} == set(FLOORS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_go_one_way(path: Path) -> None:
-    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if room == "__init__":
-        pytest.skip("the shop window shows things from every room")
+# A rule over every file is one test; what it finds are the offenders, each with its fault.
+
+
+def test_imports_go_one_way() -> None:
     upward = [
-        module
+        f"{name_of(path)}: {module}"
+        for path in FILES
+        if (room := path.relative_to(PACKAGE).parts[0].removesuffix(".py")) != "__init__"
         for module in imported_modules(tree_of(path))
         if (target := room_of(module)) and target != room and FLOORS[target] >= FLOORS[room]
     ]
     assert upward == []
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("search/strategies/*.py")), ids=name_of)
-def test_a_strategy_does_not_know_the_study(path: Path) -> None:
-    inside = [module for module in imported_modules(tree_of(path)) if room_of(module) == "search"]
-    assert [module for module in inside if not module.startswith("dltune.search.strategies")] == []
+def test_a_strategy_does_not_know_the_study() -> None:
+    outside = [
+        f"{name_of(path)}: {module}"
+        for path in sorted(PACKAGE.rglob("search/strategies/*.py"))
+        for module in imported_modules(tree_of(path))
+        if room_of(module) == "search" and not module.startswith("dltune.search.strategies")
+    ]
+    assert outside == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_a_file_is_short_and_says_what_it_is(path: Path) -> None:
+def test_a_file_is_short_and_says_what_it_is() -> None:
+    faults = [f"{name_of(path)}: {fault}" for path in FILES for fault in faults_of(path)]
+    assert faults == []
+
+
+def faults_of(path: Path) -> Iterator[str]:
+    """What a file is that no file may be."""
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
-    assert ast.get_docstring(tree), "no docstring"
-    assert len(text.splitlines()) < LONGEST_FILE
-    assert path.stem not in NO_NAMES
-    imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
-    functions = [one for one in tree.body if isinstance(one, ast.FunctionDef | ast.ClassDef)]
-    if imports or functions:
-        assert "from __future__ import annotations" in text
+    if not ast.get_docstring(tree):
+        yield "no docstring"
+    if (lines := len(text.splitlines())) >= LONGEST_FILE:
+        yield f"{lines} lines, and {LONGEST_FILE} are too many"
+    if path.stem in NO_NAMES:
+        yield "its name says nothing"
+    needs = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+    is_plain = not any(isinstance(one, needs) for one in tree.body)
+    if not is_plain and "from __future__ import annotations" not in text:
+        yield "no future annotations"
+
+
+def test_faults_of_a_file_are_found(tmp_path: Path) -> None:
+    path = tmp_path / f"{sorted(NO_NAMES)[0]}.py"
+    path.write_text("import os\n" * LONGEST_FILE)
+    assert list(faults_of(path)) == [
+        "no docstring",
+        f"{LONGEST_FILE} lines, and {LONGEST_FILE} are too many",
+        "its name says nothing",
+        "no future annotations",
+    ]
 
 
 def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -113,27 +136,28 @@ def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_functions_are_short(path: Path) -> None:
-    functions = [
-        one
+def test_functions_are_short() -> None:
+    too_long = [
+        f"{name_of(path)}: {one.name} has {lines} lines"
+        for path in FILES
         for one in ast.walk(tree_of(path))
         if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (lines := lines_of_body(one)) >= LONGEST_FUNCTION
     ]
-    lengths = {one.name: lines_of_body(one) for one in functions}
-    assert {name: lines for name, lines in lengths.items() if lines >= LONGEST_FUNCTION} == {}
+    assert too_long == []
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=name_of)
-def test_a_room_imports_nothing_at_its_door(path: Path) -> None:
+def test_a_room_imports_nothing_at_its_door() -> None:
     allowed = {"__future__", "typing", "importlib", "collections.abc"}
-    at_the_top = [
-        module
+    at_the_door = [
+        f"{name_of(path)}: {module}"
+        for path in sorted(PACKAGE.rglob("__init__.py"))
         for statement in tree_of(path).body
         if isinstance(statement, ast.Import | ast.ImportFrom)
         for module in imported_modules(statement)
+        if module not in allowed
     ]
-    assert set(at_the_top) <= allowed
+    assert at_the_door == []
 
 
 def modules_after(statement: str) -> set[str]:

@@ -204,7 +204,8 @@ def test_not_even_the_smallest_batch(recipe: Path, capsys: pytest.CaptureFixture
         "not even the smallest batch fits: 8 would take 5.5 kB, over 1 kB, what --memory\nallows\n"
     )
     assert err.splitlines()[-1] == (
-        "next: dltune batch-find wine.toml --min-batch 1 --max-batch 8  (smaller batches)"
+        "next: dltune batch-find wine.toml --set model.dropout=0 --memory 1e-06 --min-batch 1 "
+        "--max-batch 8  (smaller batches)"
     )
     code, out, err = run(capsys, "--memory", "1e-6", "--min-batch", "1", "--json")
     document = json.loads(out)
@@ -215,7 +216,8 @@ def test_not_even_the_smallest_batch(recipe: Path, capsys: pytest.CaptureFixture
         [],
     )
     assert err.splitlines()[-1] == (
-        "next: dltune batch-find wine.toml --min-batch 1 --set train.precision=bfloat16  "
+        "next: dltune batch-find wine.toml --memory 1e-06 --min-batch 1 "
+        "--set train.precision=bfloat16  "
         "(values of half the size)"
     )
 

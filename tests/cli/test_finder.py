@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from dltune.cli.finder import check_writable, stage_bar
+from dltune.cli.status import REDRAW_SECONDS
 from dltune.errors import UsageError
 
 
@@ -51,9 +53,8 @@ def test_on_a_terminal_the_stage_and_how_far_it_is(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TERM", "xterm")
     with stage_bar() as watch:
         assert watch is not None
-        watch("sweep", 50, 200)
+        assert drawn.getvalue() == "\rloading data  0 s"
+        time.sleep(REDRAW_SECONDS)
         watch("validation", 7.5, 10.0)
-    assert "validation" in drawn.getvalue()
-    assert "75%" in drawn.getvalue()
-    # What it leaves is an empty line with the cursor shown.
-    assert "\x1b[?25h" in drawn.getvalue().rpartition("validation")[2]
+        assert drawn.getvalue().endswith("\rvalidation 75%  0 s")
+    assert drawn.getvalue().endswith("\r" + " " * len("validation 75%  0 s") + "\r")

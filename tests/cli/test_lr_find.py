@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import csv
+import inspect
+import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +18,7 @@ import pytest
 import torch
 
 from dltune.cli import lr_find as command
+from dltune.cli.lr_find import UNTYPED, lr_find
 from dltune.data.load import load_data
 from dltune.lr.extend import DEFAULT_RANGES
 from dltune.recipe.schema import DataConfig
@@ -76,7 +80,8 @@ def test_plot_on_stdout_and_advice_on_stderr(recipe: Path, dltune) -> None:
         said[3],
         "wrote lr_find.csv",
         "not checked by training: --validate does so, in the time of about 2 trainings",
-        "next: dltune lr-find wine.toml --apply lr  (write it into the recipe)",
+        "next: dltune lr-find wine.toml --steps 80 --seeds 2 --no-validate --apply lr  "
+        "(write it into the recipe)",
     ]
     assert said[3].startswith("2 seeds, ")
     assert recipe.read_text() == RECIPE
@@ -93,7 +98,9 @@ def test_where_it_takes_seconds_candidates_are_trained(recipe: Path, dltune) -> 
     assert not any(line.startswith("not checked") for line in said)
     assert "lowest dev loss in trainings of\n" in done.out
     assert done.out.count("<- suggestion") == 1
-    assert dltune("lr-find", "wine.toml", "--validate", *FAST) == done
+    asked = dltune("lr-find", "wine.toml", "--validate", *FAST)
+    assert asked.err.replace(" --validate", "") == done.err
+    assert (asked.code, asked.out) == (done.code, done.out)
 
 
 def test_more_may_be_spent_on_the_validation(recipe: Path, dltune) -> None:
@@ -537,3 +544,27 @@ def test_help_has_an_example_and_the_defaults(dltune) -> None:
         f"{finder.STEPS_PER_DECADE_SMALL} a decade; {finder.STEPS_PER_DECADE} for a larger model "
         f"or a cnn, {finder.STEPS_PER_DECADE_OWN} for your own"
     ) in out
+
+
+def test_the_next_command_has_what_was_typed(recipe: Path, dltune) -> None:
+    """Without it, the next command would look for another rate."""
+    edits = ["--set", "optim.name=sgd", "--set", "model.hidden=[4, 4]", "--device", "cpu"]
+    more = ["--space", "optim.weight_decay=log:1e-6:1e-2", "--seed", "3", "--no-validate"]
+    done = dltune("lr-find", "wine.toml", *edits, *more, *FAST)
+    last = done.err.splitlines()[-1].removeprefix("next: dltune ").partition("  (")[0]
+    typed = shlex.split(last)
+    assert typed[:2] == ["lr-find", "wine.toml"]
+    for option, value in zip(edits[::2] + more[:4:2], edits[1::2] + more[1:4:2], strict=True):
+        assert (option, value) in set(itertools.pairwise(typed))
+    assert typed[-3:] == ["--no-validate", "--apply", "lr"]
+    again = dltune(*typed)  # and it can be typed
+    assert again.code == 0
+    after = shlex.split(again.err.splitlines()[-1].removeprefix("next: ").partition("  (")[0])
+    assert after[:3] == ["dltune", "search", "wine.toml"]
+    assert "optim.name=sgd" in after
+    assert "--seed" not in after  # of a search it is another seed
+
+
+def test_defaults_of_what_is_not_typed() -> None:
+    defaults = inspect.signature(lr_find).parameters
+    assert {name: defaults[name].default for name in UNTYPED} == UNTYPED

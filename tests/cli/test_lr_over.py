@@ -42,7 +42,8 @@ def test_chart_and_table_on_stdout_and_advice_on_stderr(recipe: Path, dltune) ->
         "task: classification, as sklearn:wine is meant",
         "wine: 178 examples; train 106, dev 36, test 36 (stratified, seed 0)",
         "wrote lr_find.csv",
-        "next: dltune lr-find wine.toml --set optim.weight_decay=VALUE --apply lr  "
+        "next: dltune lr-find wine.toml --steps 80 --seeds 2 "
+        "--set optim.weight_decay=VALUE --apply lr  "
         "(write the rate for one of them)",
     ]
     assert recipe.read_text() == RECIPE
@@ -131,7 +132,7 @@ def test_a_value_without_an_answer_makes_the_exit_code_1(recipe: Path, dltune) -
     assert done.out.startswith("optim.weight_decay: no value has a suggestion\n")
     assert done.out.count(": no suggestion (") == 2
     assert done.err.splitlines()[-1].startswith(
-        "next: dltune lr-find wine.toml --set optim.weight_decay=0 --"
+        "next: dltune lr-find wine.toml --steps 80 --seeds 2 --set optim.weight_decay=0 --max-lr "
     )
 
 

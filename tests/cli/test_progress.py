@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from dltune.cli.progress import SearchProgress, completed
+from dltune.cli.progress import SearchProgress, best_so_far, completed
 from dltune.search.events import EventKind, StudyEvent
 from dltune.training.history import EpochRecord, TrialRecord, TrialState
+
+STILL = 3600.0  # seconds: no drawing but those that the test brings about
 
 
 class Clock:
@@ -68,9 +70,11 @@ def leader(number: int, dev_error: float, dev_loss: float = 1.0) -> EpochRecord:
     )
 
 
-def test_best_running_speed_and_time_left() -> None:
+def test_best_running_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    with SearchProgress(Path("runs/x"), clock=clock) as progress:
+    on_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "200")
+    with SearchProgress(Path("runs/x"), clock=clock, tick=STILL) as progress:
         progress(event(EventKind.STARTED))
         clock.seconds += 60.0  # torch is loaded: that says nothing about the trials
         progress(event(EventKind.TRAINING, running=1))
@@ -79,20 +83,25 @@ def test_best_running_speed_and_time_left() -> None:
         progress(half)
         # 2.5 of 10 trials in 30 s: 5 a minute, 90 s for the rest.
         assert completed(half) == 2.5
-        assert progress.text(half) == (
-            "best dev error 0.2500 (trial 1)  5 trials/min  1 min 30 s left"
+        assert progress.text(half, 200, has_bar=False) == (
+            "2 done, 2 running of 10  best dev error 0.2500 (trial 1)  5 trials/min  "
+            "1 min 30 s gone, 1 min 30 s left"
         )
 
 
-def test_a_resumed_study_counts_its_own_speed() -> None:
+def test_a_resumed_study_counts_its_own_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    with SearchProgress(Path("runs/x"), clock=clock) as progress:
+    on_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "200")
+    with SearchProgress(Path("runs/x"), clock=clock, tick=STILL) as progress:
         progress(event(EventKind.STARTED, done=8))
         progress(event(EventKind.TRAINING, done=8, running=1))
         clock.seconds += 60.0
         ended = event(EventKind.TRIAL, done=9)
         progress(ended)
-        assert progress.text(ended) == "no trial complete yet  1 trials/min  1 min 0 s left"
+        assert progress.text(ended, 200, has_bar=False) == (
+            "9 done of 10  no trial complete yet  1 trials/min  1 min 0 s gone, 1 min 0 s left"
+        )
 
 
 @pytest.mark.parametrize(
@@ -120,25 +129,33 @@ def test_a_resumed_study_counts_its_own_speed() -> None:
     ],
 )
 def test_the_best_may_still_run(parts: dict[str, Any], text: str) -> None:
-    assert SearchProgress(Path("runs/x")).text(event(EventKind.EPOCH, **parts)) == text
+    assert best_so_far(event(EventKind.EPOCH, **parts)) == text
 
 
-def test_in_a_narrow_terminal_words_go_before_numbers() -> None:
+def test_in_a_narrow_terminal_words_go_before_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    with SearchProgress(Path("runs/x"), clock=clock) as progress:
+    on_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "200")
+    with SearchProgress(Path("runs/x"), clock=clock, tick=STILL) as progress:
         progress(event(EventKind.STARTED, total=4096))
         progress(event(EventKind.TRAINING, total=4096))
         clock.seconds += 6.0
         now = event(
             EventKind.EPOCH, total=4096, done=1000, running=128, leader=leader(1234, 0.0223)
         )
-        assert [progress.text(now, columns) for columns in (80, 60, 56, 50, 10, 80)] == [
-            "best dev error 0.0223 (trial 1234, running)  10,000 trials/min  18.6 s left",
-            "best 0.0223 (trial 1234, running)  10,000/min  18.6 s left",
-            "best 0.0223 (1234, running)  10,000/min  18.6 s left",
-            "best 0.0223 (1234, running)  18.6 s left",
-            "best 0.022",
-            "best 0.0223 (1234, running)  18.6 s left",  # it does not grow back
+        progress(now)
+        counts = "1000 done, 128 running of 4096"
+        assert [progress.text(now, columns) for columns in (200, 119, 90, 80, 60, 40, 30, 200)] == [
+            f"{counts}  ━━━━━───────────────  best dev error 0.0223 (trial 1234, running)  "
+            "10,000 trials/min  6 s gone, 19 s left",
+            f"{counts}  ━━━────────  best 0.0223 (trial 1234, running)  10,000/min  "
+            "6 s gone, 19 s left",
+            f"{counts}  ━━───────  best 0.0223  6 s gone, 19 s left",
+            f"{counts}  ━━──────  best 0.0223  6 s gone, 19 s left",
+            f"{counts}  best 0.0223  6 s, 19 s left",
+            f"{counts}  6 s",
+            counts,
+            f"{counts}  6 s",  # it does not grow back
         ]
 
 
@@ -178,31 +195,37 @@ def test_plain_lines_are_few(
     capsys: pytest.CaptureFixture[str], golden: Callable[[str], str]
 ) -> None:
     clock = Clock()
-    with SearchProgress(Path("runs/x"), clock=clock) as progress:
+    with SearchProgress(Path("runs/x"), clock=clock, tick=STILL) as progress:
         a_search(progress, clock)
-    assert capsys.readouterr().err.rstrip("\n") == golden("search_progress.txt")
+    written = capsys.readouterr().err
+    assert written.rstrip("\n") == golden("search_progress.txt")
+    assert "\r" not in written
+    assert max(map(len, written.splitlines())) <= 80
 
 
 def test_notes_are_for_those_who_want_them(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    with SearchProgress(Path("runs/x"), verbose=True, clock=clock) as progress:
+    with SearchProgress(Path("runs/x"), verbose=True, clock=clock, tick=STILL) as progress:
         a_search(progress, clock)
     assert capsys.readouterr().err.splitlines()[2] == "stacks of 40"
 
 
-def test_the_bar_fits_eighty_columns(
-    monkeypatch: pytest.MonkeyPatch, golden: Callable[[str], str]
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_the_line_fits_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, golden: Callable[[str], str]
 ) -> None:
     screen, clock = on_terminal(monkeypatch), Clock()
-    with SearchProgress(Path("runs/x"), verbose=True, clock=clock) as progress:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with SearchProgress(Path("runs/x"), verbose=True, clock=clock, tick=STILL) as progress:
+        clock.seconds += 2.0
         a_search(progress, clock)
-    assert "\n".join(screen.frames()) == golden("search_bar.txt")
-    assert max(map(len, screen.frames())) <= 80
+    assert "\n".join(screen.frames()) == golden(f"search_line_{columns}.txt")
+    assert max(map(len, screen.frames())) < columns
 
 
 def test_the_bar_is_drawn_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     screen, clock = on_terminal(monkeypatch), Clock()
-    with SearchProgress(Path("runs/x"), clock=clock) as progress:
+    with SearchProgress(Path("runs/x"), clock=clock, tick=STILL) as progress:
         progress(event(EventKind.STARTED, total=4))
         before = len(screen.frames())
         for epoch in range(1, 1001):
@@ -218,5 +241,5 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
     screen = on_terminal(monkeypatch, "dumb")
     with SearchProgress(Path("runs/x")) as progress:
         a_search(progress, Clock())
-    assert "\x1b" not in screen.getvalue()
+    assert {"\x1b", "\r"}.isdisjoint(screen.getvalue())
     assert len(screen.getvalue().splitlines()) == 12

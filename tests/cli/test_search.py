@@ -36,7 +36,7 @@ def test_table_on_stdout_progress_and_advice_on_stderr(dltune, folder: Path) -> 
     lines = done.err.splitlines()
     assert "digits: 1,797 examples; train 1,079, dev 359, test 359 (stratified, seed 0)" in lines
     assert "runs/tiny-1: 3 trials" in lines
-    progress = re.compile(r"\d of 3 trials(, \d running)?: best dev error 0\.\d{4} \(trial \d")
+    progress = re.compile(r"\d done(, \d running)? of 3  best( dev error)? 0\.\d{4}")
     assert 1 <= len([line for line in lines if progress.match(line)]) <= 6  # an epoch each
     assert lines[-1] == (
         "next: dltune diagnose runs/tiny-1  (bias or variance, and what to change)"
@@ -49,7 +49,7 @@ def test_a_grid_says_its_size_before_it_starts(dltune, folder: Path) -> None:
     done = dltune("search", "tiny.toml", "--strategy", "grid", "--name", "all")
     lines = done.err.splitlines()
     start = lines.index("runs/all: 3 trials of a grid of 3 points")
-    assert start < lines.index(next(line for line in lines if re.match(r"\d of 3 trials", line)))
+    assert start < lines.index(next(line for line in lines if re.match(r"\d done", line)))
     rates = [float(row["optim.lr"]) for row in trials_of(folder / "runs" / "all")]
     assert rates == [1e-3, 1e-2, 1e-1]
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from dltune.cli.train import epoch_line
 from dltune.recipe.files import load_recipe
 from dltune.runs.checkpoint import read_checkpoint
 from dltune.runs.run import load_run
+from dltune.training.history import EpochRecord
 
 
 def test_one_trial_in_a_run_folder(dltune, folder: Path) -> None:
@@ -35,6 +37,52 @@ def test_one_trial_in_a_run_folder(dltune, folder: Path) -> None:
     checkpoint = read_checkpoint(folder / "runs" / "tiny-1")
     assert checkpoint.epoch == result.best_epoch
     assert checkpoint.config == load_recipe(folder / "runs" / "tiny-1" / "best.toml").config()
+
+
+SHORT = ("--set", "schedule.name=one-cycle", "--set", "train.epochs=1")
+FULL = ("--set", "train.batch_size=full", "--set", "model.hidden=[4]")
+SHORT_NOTE = "optim.lr is never reached, at most 4e-06 of it: one-cycle has 1 update"
+
+
+@pytest.mark.parametrize("command", ["train", "lr-find"])
+def test_a_training_too_short_for_its_schedule_is_told(dltune, folder: Path, command: str) -> None:
+    more = ["--set", "optim.lr=0.01"] if command == "train" else ["--no-validate"]
+    done = dltune(command, "tiny.toml", *SHORT, *FULL, *more)
+    assert done.code == 0
+    assert done.err.count(SHORT_NOTE) == 1
+    assert "never reached" not in dltune(command, "tiny.toml", *SHORT[:2], *more).err
+
+
+def test_a_search_tells_of_schedules_too_short(dltune, folder: Path) -> None:
+    search = ["search", "tiny.toml", "--trials", "1", "--workers", "1", *SHORT[:2], *FULL]
+    assert f"in some trials {SHORT_NOTE}" in dltune(*search, "--space", "train.epochs=int:1:9").err
+    assert SHORT_NOTE in dltune(*search, *SHORT[2:]).err.splitlines()[2]
+    assert "never reached" not in dltune(*search, "--set", "train.epochs=9").err
+
+
+def test_an_epoch_fits_the_terminal() -> None:
+    """Words go before numbers, and the dev error stays."""
+    figures = {"train_loss": 0.277912, "train_error": 0.1, "dev_loss": 1234.5, "dev_error": 0.117}
+    record = EpochRecord(
+        trial=0,
+        epoch=7,
+        lr=1.3e-2,
+        grad_norm=1.0,
+        update_ratio=1e-3,
+        dead_units=None,
+        seconds=0.1,
+        **figures,
+    )
+    whole = epoch_line(record, 500)
+    assert whole == (
+        "epoch   7/500  lr 0.013  train loss 0.2779 error 0.1000  dev loss 1234.5 error 0.1170"
+    )
+    for columns in (34, 40, 60, 80):
+        line = epoch_line(record, 500, columns=columns)
+        assert len(line) <= columns
+        assert "7/500" in line
+        assert "0.1170" in line
+    assert epoch_line(record, 500, columns=100) == whole
 
 
 def test_seed_decides_and_json_says_it(dltune, folder: Path) -> None:

@@ -52,6 +52,12 @@ def test_variance_of_a_plain_network() -> None:
     }
 
 
+def test_one_cycle_has_its_own_warm_up() -> None:
+    """It is refused with another, so none is advised."""
+    settings = settings_of(MLP, {"schedule": {"name": "one-cycle"}})
+    assert "schedule.warmup" not in changes(edits_for_divergence(settings))
+
+
 def test_divergence_of_a_plain_network() -> None:
     assert changes(edits_for_divergence(settings_of(MLP))) == {
         "optim.lr": (1e-3, 1e-4),

@@ -5,15 +5,18 @@ stdout and stderr mixed, progress left out, `...` for lines left out. Exit codes
 transcript (an `error:` line is 2; findings, failed trials or a refused suggestion are 1; else 0) or
 by a mark before the block: `<!-- exit 1 -->` for all its commands, `<!-- exit 0 0 1 -->` one each.
 
-What a finished training leads to (on which side of a threshold an error lies) may differ between
-two machines, since sums round differently. A block marked `<!-- varies -->` may end with 0 or 1,
-and half of its words are enough.
+Numbers are those of one kind of machine (`MADE_ON`): there they must be the same to the last digit,
+times excepted. Elsewhere sums round differently, and the words alone count. A block marked
+`<!-- varies -->` is about times or dates: it may end with 0 or 1, and half of its words are enough.
+One marked `<!-- by hand -->` cannot be run again, since somebody pressed Ctrl-C in it or changed a
+file.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import re
 import shlex
 import subprocess
@@ -22,11 +25,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import typer
 
 from dltune.cli.main import app
 from tests.docs.pages import Block
+from tests.docs.shapes import differs, likeness
 
+# Processor, cores, vector instructions that torch uses, torch: together they decide how sums round.
+MADE_ON = ("x86_64 AuthenticAMD", 2, "AVX2", "2.13.0")
+ENOUGH_WORDS = 0.5  # of a transcript that varies
 PROMPT = "$ "
 SHELL_WORDS = {"|", ">", "2>/dev/null", "2>&1", "&&", "<"}
 # A diagnosis ends with 1 if a finding is an error or the verdict is open; so does a search in which
@@ -88,11 +96,12 @@ def replay(shown: Shown, folder: Path, *, limit_seconds: float = 120) -> tuple[i
     command = tools / "dltune"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dltune "$@"\n')
     command.chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", shown.line],
         cwd=folder,
-        env=os.environ | {"PATH": path, "COLUMNS": "80", "NO_COLOR": "1"},
+        env=env | {"PATH": path, "COLUMNS": "80", "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,6 +109,32 @@ def replay(shown: Shown, folder: Path, *, limit_seconds: float = 120) -> tuple[i
         check=False,
     )
     return done.returncode, done.stdout
+
+
+def fault(shown: Shown, folder: Path) -> str:
+    """Run a command again; what is not as shown, empty if nothing is."""
+    code, printed = replay(shown, folder)
+    head = f"$ {shown.line}\nexit code {code}"
+    if shown.varies:
+        alike = likeness(shown.output, printed)
+        bad = code not in (0, 1) or alike < ENOUGH_WORDS
+        return f"{head}, alike {alike:.2f}:\n{printed}" if bad else ""
+    if code != shown.code:
+        return f"{head}, shown {shown.code}:\n{printed}"
+    difference = differs(shown.output, printed, numbers=machine() == MADE_ON)
+    return f"$ {shown.line}\n{difference}" if difference else ""
+
+
+def machine() -> tuple[str, int | None, str, str]:
+    """What decides how this machine rounds."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"vendor_id\s*: (\w+)", info.read_text()) if info.exists() else None
+    return (
+        f"{platform.machine()} {found[1] if found else ''}",
+        os.cpu_count(),
+        torch.backends.cpu.get_cpu_capability(),
+        torch.__version__.partition("+")[0],
+    )
 
 
 def parse(line: str) -> Any:

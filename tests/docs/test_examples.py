@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dltune.cli.main import app, main
-from tests.docs.consoles import Shown, parse, replay, shown_in
-from tests.docs.pages import DOCS, ROOT, blocks_of
-from tests.docs.shapes import differs, likeness
+from tests.docs.consoles import Shown, fault, parse, replay, shown_in
+from tests.docs.pages import DOCS, PAGES, ROOT, blocks_of
 
 # In the order of the work, since a training and a report need the run of the search before them.
 # What is appended makes an example small and leaves it what it is; the code says how it ends.
@@ -87,10 +88,7 @@ def test_the_example_of_own_data_and_an_own_model(tmp_path: Path) -> None:
     replayed = [block for block in page if block.mark("replay") is not None]
     commands = [command for block in replayed for command in shown_in(block)]
     assert commands
-    for command in commands:
-        code, printed = replay(command, tmp_path)
-        assert code == command.code, printed
-        assert differs(command.output, printed) == ""
+    assert [found for command in commands if (found := fault(command, tmp_path))] == []
 
 
 @pytest.mark.slow
@@ -104,12 +102,82 @@ def test_the_example_of_a_list_and_a_comparison(folder: Path) -> None:
         assert code == 0, printed
     for block in (block for block in page if block.mark("replay") is not None):
         (shown,) = shown_in(block)
-        code, printed = replay(shown, folder)
-        assert code == 0
-        if shown.varies:  # the name of the month
-            assert likeness(shown.output, printed) > 0.9, printed
-        else:
-            assert differs(shown.output, printed) == ""
+        assert fault(shown, folder) == ""
+
+
+# Of a page its transcripts, in the order in which a reader would come to them: the first search
+# makes the run that the others train, report and diagnose.
+TOUR = ("search.md", "train.md", "report.md", "lr-find.md", "batch-find.md", "diagnose.md")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands go through sh")
+def test_the_pages_show_what_the_program_prints(folder: Path) -> None:
+    wrong = []
+    pages = [block for name in TOUR for block in blocks_of((DOCS / name).read_text("utf-8"))]
+    made = [block for block in pages if block.mark("set-up") is not None]
+    consoles = [b for b in pages if b.language == "console" and b.mark("by hand") is None]
+    for block in made:
+        code, printed = replay(Shown(line=block.body, output="", code=0), folder)
+        assert code == 0, printed
+    # A report of what lr-find keeps stands in a page before that of lr-find.
+    late = [block for block in consoles if "report first-rate" in block.body]
+    for block in [*(one for one in consoles if one not in late), *late]:
+        wrong += [found for shown in shown_in(block) if (found := fault(shown, folder))]
+    assert not wrong, "\n\n".join(wrong)
+
+
+def facts_in(page: Path) -> Iterator[tuple[str, str]]:
+    """What a page says about trials of the search over digits: which trial and what, its value."""
+    text = page.read_text(encoding="utf-8")
+    for block in blocks_of(text):
+        if not re.search(r"runs/digits(-mlp-1)?\b", block.body):
+            continue
+        for _, trial, dev, train, epoch, _, *values in re.findall(
+            r"^ *(\d+) +(\d+)  (0\.\d+)  (0\.\d+) +(\d+) +([\d.]+) +(\S+) +(\S+) +(\S+)$",
+            block.body,
+            flags=re.MULTILINE,
+        ):
+            yield from ((f"{trial} dev", dev), (f"{trial} train", train))
+            yield from ((f"{trial} epoch", epoch), (f"{trial} values", " ".join(values)))
+        best = re.search(
+            r"^best: trial (\d+), epoch (\d+) of 10, .*\ndev error (\S+)   train error "
+            r"(\S+)   test error (\S+)$",
+            block.body,
+            flags=re.MULTILINE,
+        )
+        if best:
+            trial, epoch, dev, train, test = best.groups()
+            yield from ((f"{trial} dev", dev), (f"{trial} train", train))
+            yield from ((f"{trial} epoch", epoch), (f"{trial} test", test), ("best", trial))
+        for trial, star, train, dev in re.findall(
+            r"^ +(\d+)(\*?) +complete +([\d.]+) % +([\d.]+) %", block.body, flags=re.MULTILINE
+        ):
+            yield from ((f"{trial} dev", share(dev)), (f"{trial} train", share(train)))
+            if star:
+                yield "best", trial
+        if judged := re.search(
+            r"trial (\d+) \(best\).*?\nOf ([\d.]+) % dev error", block.body, re.S
+        ):
+            yield from (("best", judged[1]), (f"{judged[1]} dev", share(judged[2])))
+    for dev, trial in re.findall(r"dev error of ([\d.]+) of trial (\d+)", text):
+        yield f"{trial} dev", dev
+
+
+def share(percent: str) -> str:
+    """Percent as an error is shown: 2.23 is 0.0223."""
+    return f"{float(percent) / 100:.4f}"
+
+
+def test_pages_agree_about_every_trial() -> None:
+    """One search stands in several pages; what they say about one trial of it is one thing."""
+    said: dict[str, dict[str, list[str]]] = {}
+    for page in PAGES:
+        for what, value in facts_in(page):
+            said.setdefault(what, {}).setdefault(value, []).append(page.name)
+    (pages,) = said["best"].values()
+    assert len(pages) > 3
+    assert {what: values for what, values in said.items() if len(values) > 1} == {}
 
 
 @pytest.mark.slow

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.consoles import Shown, code_of, replay, shown_in
+from tests.docs.consoles import Shown, code_of, fault, replay, shown_in
 from tests.docs.pages import README, ROOT, Block, blocks_of
-from tests.docs.shapes import differs, likeness
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the commands go through sh")
 
-ENOUGH_WORDS = 0.5  # of a transcript that may vary
 NEEDED = {"lr-find", "search", "diagnose"}  # what the page promises to show
 
 
@@ -44,17 +43,8 @@ def test_the_readme_shows_commands_with_their_output() -> None:
 def test_the_readme_shows_what_the_program_prints(folder: Path) -> None:
     shown = commands_in(README.read_text(encoding="utf-8"))
     assert shown, "README.md has no ```console block with a line `$ dltune ...`"
-    wrong = []
-    for command in shown:  # in order: the later ones need the runs of the earlier ones
-        code, printed = replay(command, folder)
-        if command.varies:
-            alike = likeness(command.output, printed)
-            if code not in (0, 1) or alike < ENOUGH_WORDS:
-                wrong.append(f"$ {command.line}\nexit code {code}, alike {alike:.2f}:\n{printed}")
-        elif code != command.code:
-            wrong.append(f"$ {command.line}\nexit code {code}, shown {command.code}:\n{printed}")
-        elif difference := differs(command.output, printed):
-            wrong.append(f"$ {command.line}\n{difference}")
+    # In order: the later ones need the runs of the earlier ones.
+    wrong = [found for command in shown if (found := fault(command, folder))]
     assert not wrong, "\n\n".join(wrong)
 
 
@@ -97,3 +87,15 @@ def test_a_replayed_command_runs_in_the_folder_and_through_a_pipe(folder: Path) 
     assert replay(shown, folder) == (0, "error: no.toml: no such file\n")
     code, printed = replay(Shown(line="dltune train no.toml", output="", code=2), folder)
     assert (code, printed.splitlines()[0]) == (2, "error: no.toml: no such file")
+
+
+def test_the_readme_fits_a_terminal_and_starts_with_what_can_be_typed() -> None:
+    """In 40 lines: what it is, how to install it, the main commands and one measured claim."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    start = "\n".join(lines[:40])
+    assert "pip install" in start
+    assert {shown.line.split()[1] for shown in commands_in(start)} == NEEDED
+    assert "[measured](docs/benchmarks.md)" in start
+    before = "\n".join(lines[: lines.index("```sh")])
+    assert re.findall(r"\d+(?:\.\d+)? ?(?:%|times)", before) == []

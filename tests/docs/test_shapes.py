@@ -8,7 +8,7 @@ from tests.docs.shapes import differs, shape
 
 TABLE = """\
 runs/digits: 20 trials
-2 of 20 trials: best dev error 0.0334 (trial 1)  48.6 trials/min  22.2 s left
+2 done of 20  best dev error 0.0334 (trial 1)  48.6 trials/min  3 s, 22 s left
              dev   train
 #  trial   error   error  activation      lr
 1      8  0.0223  0.0083  relu        1.7e-3
@@ -81,3 +81,49 @@ def test_a_command_that_prints_nothing_any_more_differs() -> None:
 )
 def test_shapes(text: str, expected: str) -> None:
     assert shape(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("10 of 10, 0.1 s, ", "10 of 10,\n1 min 3 s, ", id="another time"),
+        pytest.param("48.6 trials/min", "50 trials/min", id="progress"),
+        pytest.param("  10      0.4  ", "   10      12.7  ", id="a cell of seconds"),
+    ],
+)
+def test_where_numbers_count_times_do_not(old: str, new: str) -> None:
+    assert old in TIMED
+    assert differs(TIMED, TIMED.replace(old, new), numbers=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("0.0223  0.0083", "0.0225  0.0083", id="error in a table"),
+        pytest.param("1.7e-3", "1.8e-3", id="value in a table"),
+        pytest.param("0.2173 →", "0.2174 →", id="number in a line"),
+        pytest.param("26,122", "26,123", id="count"),
+        pytest.param("█▃▃▃", "█▃▃▂", id="sparkline"),
+        pytest.param("best: trial 8", "best: trial 3", id="another trial"),
+    ],
+)
+def test_where_numbers_count_another_one_is_found(old: str, new: str) -> None:
+    assert old in TIMED
+    assert differs(TIMED, TIMED.replace(old, new, 1), numbers=True) != ""
+    assert differs("...\n" + TIMED, TIMED, numbers=True) == ""
+
+
+TIMED = TABLE.replace(
+    """\
+             dev   train
+#  trial   error   error  activation      lr
+1      8  0.0223  0.0083  relu        1.7e-3
+2      3  0.0251  0.0046  tanh          0.01
+""",
+    """\
+             dev   train   best
+#  trial   error   error  epoch  seconds  activation      lr
+1      8  0.0223  0.0083     10      0.4  relu        1.7e-3
+2      3  0.0251  0.0046      7      0.3  tanh          0.01
+""",
+)

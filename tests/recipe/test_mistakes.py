@@ -63,6 +63,11 @@ def mistakes(text: str) -> list[str]:
             '"cosine", "one-cycle"; did you mean "one-cycle"?',
         ),
         (
+            "[schedule]\nname = 'one-cycle'\nwarmup = 0.1",
+            "schedule.warmup = 0.1: must be 0: one-cycle rises by itself, from start to the peak "
+            "at the share peak_at; set schedule.peak_at for a longer rise",
+        ),
+        (
             "[model]\nname = 'resnet'",
             'model.name = "resnet": must be one of "mlp", "cnn", or factory = '
             '"file.py:function" instead of a name',

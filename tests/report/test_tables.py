@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,14 +40,35 @@ def test_the_objective_decides_and_has_a_column(
     assert text == golden("best_trials_by_loss.txt")
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+@pytest.mark.parametrize("width", [30, 40, 45, 60, 80, 100, 200])
 def test_no_line_is_longer_than_the_terminal(
     recipe: Recipe, results: list[TrialRecord], width: int
 ) -> None:
     text = render_best(results, recipe.space, width=width)
-    lines = text.split("\n")
-    # The measured columns alone need 45 characters and are never dropped.
-    assert max(map(len, lines)) <= max(width, 45)
+    assert max(map(len, text.split("\n"))) <= width
+
+
+def test_no_number_is_cut_however_narrow_the_terminal(
+    recipe: Recipe, results: list[TrialRecord]
+) -> None:
+    """Columns are left out as a whole, and named."""
+
+    def rows(width: int) -> list[list[str]]:
+        lines = render_best(results, recipe.space, width=width).split("\n")
+        return [line.split() for line in lines if re.match(r" *\d+ +\d+ ", line)]
+
+    for width in range(24, 80):
+        for narrow, wide in zip(rows(width), rows(200), strict=True):
+            assert narrow[:3] == wide[:3]
+            assert set(narrow) <= set(wide)
+    assert "not shown: seconds," in render_best(results, recipe.space, width=40)
+
+
+def test_the_winner_fits_a_narrow_terminal(results: list[TrialRecord]) -> None:
+    best = best_trials(results)[0]
+    narrow = render_winner(best, trials=len(results), width=40)
+    assert max(map(len, narrow.split("\n"))) <= 40
+    assert narrow.split() == render_winner(best, trials=len(results)).split()
 
 
 def test_rows_are_in_order_of_the_objective(recipe: Recipe, results: list[TrialRecord]) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dltune.recipe.schema import TrainConfig
-from dltune.training.batches import BatchOrder, batches_per_epoch, updates_per_epoch
+from dltune.training.batches import BatchOrder
+from dltune.training.updates import batches_per_epoch, updates_per_epoch
 
 CPU = torch.device("cpu")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from dltune.recipe.schema import (
     ConstantConfig,
@@ -17,7 +19,9 @@ from dltune.recipe.schema import (
     ScheduleConfig,
     StepConfig,
 )
-from dltune.training.schedules import lr_factor, momentum_at, warmup_updates
+from dltune.training.schedules import lr_factor, momentum_at, peak_note, peak_notes, warmup_updates
+from dltune.training.updates import updates_per_epoch
+from tests.training.configs import make_config
 
 UPDATES, PER_EPOCH = 60, 6
 
@@ -88,13 +92,74 @@ def test_one_cycle_equals_torch_in_rate_and_momentum() -> None:
             scheduler.step()
 
 
-def test_warmup_is_linear_and_the_schedule_follows_it() -> None:
-    seen = factors(CosineConfig(warmup=0.1))
-    assert seen[:6] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1.0])
-    rest = UPDATES - 6
-    assert seen[6:] == pytest.approx(
-        [0.5 * (1 + math.cos(math.pi * u / rest)) for u in range(rest)]
+# The formulas of docs/recipes.md: from update u of U, with W of warmup and n an epoch.
+FORMULAS: dict[str, tuple[ScheduleConfig, Callable[[int, int, int, int], float]]] = {
+    "constant": (ConstantConfig(warmup=0.25), lambda u, U, W, n: 1.0),
+    "step": (
+        StepConfig(warmup=0.25, factor=0.5, every=3),
+        lambda u, U, W, n: 0.5 ** math.floor(math.floor(u / n) / 3),
+    ),
+    "exponential": (
+        ExponentialConfig(warmup=0.25, decay=0.2),
+        lambda u, U, W, n: math.exp(-0.2 * max(0, math.floor(u / n) - math.floor(W / n))),
+    ),
+    "cosine": (
+        CosineConfig(warmup=0.25, floor=0.1),
+        lambda u, U, W, n: 0.1 + 0.9 * (1 + math.cos(math.pi * max(0, u - W) / (U - W))) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("epochs", [7, 12])
+@pytest.mark.parametrize("per_epoch", [1, 5, 6])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_warmup_multiplies_the_formula(name: str, per_epoch: int, epochs: int) -> None:
+    schedule, formula = FORMULAS[name]
+    updates = per_epoch * epochs
+    warmup = round(0.25 * updates)
+    assert warmup_updates(schedule, updates=updates) == warmup
+    seen = [
+        lr_factor(schedule, update, updates=updates, updates_per_epoch=per_epoch)
+        for update in range(updates)
+    ]
+    expected = [
+        min(1.0, (update + 1) / warmup) * formula(update, updates, warmup, per_epoch)
+        for update in range(updates)
+    ]
+    assert seen == pytest.approx(expected)
+    assert max(seen) == 1.0
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.25])
+def test_a_step_falls_after_whole_epochs_of_the_training(warmup: float) -> None:
+    """12 epochs of 5 updates: at epochs 3, 6 and 9, and nowhere else, with or without a warmup."""
+    schedule = StepConfig(factor=0.5, every=3, warmup=warmup)
+    seen = [lr_factor(schedule, u, updates=60, updates_per_epoch=5) for u in range(60)]
+    assert [u for u in range(1, 60) if seen[u] < seen[u - 1]] == [15, 30, 45]
+
+
+def test_step_with_a_warmup_equals_torch() -> None:
+    """The product of torch's warmup, by update, and its steps, by epoch."""
+    steps = torch_factors(
+        lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=3, gamma=0.5), per=PER_EPOCH
     )
+    rise = torch_factors(
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=1 / 15, total_iters=14), per=1
+    )
+    expected = [one * other for one, other in zip(steps, rise, strict=True)]
+    assert factors(StepConfig(factor=0.5, every=3, warmup=0.25)) == pytest.approx(expected)
+
+
+def test_cosine_with_a_warmup_equals_torch() -> None:
+    """SequentialLR of a linear rise to the peak and the cosine from there on."""
+    lr_scheduler = torch.optim.lr_scheduler
+
+    def both(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        rise = lr_scheduler.LinearLR(optimizer, start_factor=1 / 15, total_iters=14)
+        fall = lr_scheduler.CosineAnnealingLR(optimizer, T_max=UPDATES - 15)
+        return lr_scheduler.SequentialLR(optimizer, [rise, fall], milestones=[15])
+
+    assert factors(CosineConfig(warmup=0.25)) == pytest.approx(torch_factors(both, per=1))
 
 
 def test_momentum_is_left_alone_by_other_schedules() -> None:
@@ -107,10 +172,11 @@ def test_momentum_is_left_alone_by_other_schedules() -> None:
         st.builds(
             OneCycleConfig,
             peak_at=st.floats(0.01, 0.99),
-            warmup=st.floats(0, 0.9),
             end=st.just(0.0),
         ),
-        st.builds(StepConfig, factor=st.floats(0.01, 1), every=st.integers(1, 9)),
+        st.builds(
+            StepConfig, factor=st.floats(0.01, 1), every=st.integers(1, 9), warmup=st.floats(0, 0.9)
+        ),
         st.builds(ExponentialConfig, decay=st.floats(0, 5), warmup=st.floats(0, 0.9)),
     ),
     updates=st.integers(1, 50),
@@ -123,3 +189,72 @@ def test_factor_is_a_share_of_the_peak(
         factor = lr_factor(schedule, update, updates=updates, updates_per_epoch=per_epoch)
         assert -1e-12 <= factor <= 1 + 1e-12
     assert 0 <= warmup_updates(schedule, updates=updates) <= updates
+
+
+@pytest.mark.parametrize(
+    ("train", "schedule", "note"),
+    [
+        pytest.param(
+            {"epochs": 12}, {"name": "step", "every": 3, "warmup": 0.25}, "", id="in time"
+        ),
+        pytest.param(
+            {"epochs": 12},
+            {"name": "step", "every": 3, "factor": 0.5, "warmup": 0.5},
+            "optim.lr is never reached, at most 0.5 of it: the first fall of step comes in the "
+            "warmup; a schedule.warmup of at most 0.25 leaves the peak out of it",
+            id="falls in the warmup",
+        ),
+        pytest.param(
+            {"epochs": 2, "batch_size": "full"},
+            {"name": "one-cycle"},
+            "optim.lr is never reached, at most 0.81 of it: one-cycle has 2 updates; more epochs "
+            "or smaller batches give it more",
+            id="two updates",
+        ),
+        pytest.param(
+            {"epochs": 1, "batch_size": "full"},
+            {"name": "one-cycle"},
+            "optim.lr is never reached, at most 4e-06 of it: one-cycle has 1 update; more epochs "
+            "or smaller batches give it more",
+            id="one update",
+        ),
+        pytest.param({"epochs": 3, "batch_size": "full"}, {"name": "one-cycle"}, "", id="three"),
+        pytest.param(
+            {"epochs": 4, "batch_size": "full"},
+            {"name": "cosine", "warmup": 0.9},
+            "the warmup takes all 4 updates: cosine never begins; a smaller schedule.warmup "
+            "leaves it some",
+            id="warmup as long as the training",
+        ),
+        pytest.param({"epochs": 4, "batch_size": "full"}, {"warmup": 0.9}, "", id="only a warmup"),
+        pytest.param({"epochs": 1, "batch_size": "full"}, {"name": "cosine"}, "", id="cosine"),
+    ],
+)
+def test_a_schedule_that_cannot_come_to_its_peak_is_told(
+    train: dict[str, object], schedule: dict[str, object], note: str
+) -> None:
+    config = make_config(train=train, schedule=schedule)
+    assert peak_note(config, examples=100) == (note or None)
+    if note:  # what it says is what the formula gives
+        per_epoch = updates_per_epoch(config.train, 100)
+        updates = per_epoch * config.train.epochs
+        highest = max(
+            lr_factor(config.schedule, u, updates=updates, updates_per_epoch=per_epoch)
+            for u in range(updates)
+        )
+        assert f"at most {highest:.2g} of it" in note or highest == 1.0
+
+
+def test_a_study_tells_the_first_note_and_whether_it_is_of_all() -> None:
+    fine = make_config(train={"epochs": 12}, schedule={"name": "one-cycle"})
+    short = make_config(train={"epochs": 1, "batch_size": 100}, schedule={"name": "one-cycle"})
+    note = peak_note(short, examples=100)
+    assert peak_notes([fine, fine], examples=100) == ()
+    assert peak_notes([short, short], examples=100) == (note,)
+    assert peak_notes([fine, short], examples=100) == (f"in some trials {note}",)
+
+
+def test_one_cycle_takes_no_warmup() -> None:
+    with pytest.raises(ValidationError, match="one-cycle rises by itself"):
+        OneCycleConfig(warmup=0.1)
+    assert OneCycleConfig(warmup=0.0) == OneCycleConfig()

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from dltune.data.device import DeviceData
 from dltune.models.build import build_model
 from dltune.recipe.schema import Config
-from dltune.training.batches import batch_examples
 from dltune.training.optimizers import settings_of
+from dltune.training.updates import batch_examples
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,

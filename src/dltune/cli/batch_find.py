@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import shlex
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +12,7 @@ from dltune.cli import options, output
 from dltune.cli.finder import check_writable, middle_note
 from dltune.cli.found import batch_is_found
 from dltune.cli.keeping import result_keeper
+from dltune.cli.status import StatusLine
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # what a measurement needs takes seconds to import: inside, once it is wanted
@@ -106,7 +104,7 @@ def batch_find(
 
     config, chosen = _middle(given, lr)
     with keep(config) as keeper:
-        with output.users_code(), _progress() as watch:
+        with StatusLine("loading data") as status, output.users_code():
             sizes = find_batch_size(
                 config,
                 folder=given.folder,
@@ -114,7 +112,7 @@ def batch_find(
                 largest=max_batch,
                 memory_bytes=None if memory is None else round(memory * GIGABYTE),
                 loaded=keeper.load(config),
-                watch=lambda batch: watch(f"batch {batch}"),
+                watch=lambda batch: status.stage(f"batch {batch}"),
             )
         table = _write_table(sizes, keeper.places(csv, CSV))
         scaled, check = _rate(config, sizes, scale, sweep=sweep, folder=given.folder)
@@ -128,7 +126,15 @@ def batch_find(
         output.write_json(document)
     else:
         output.write_result(render_batch_find(sizes, scaled, check, width=width_of(sys.stdout)))
-    _say_after(recipe, given, sizes, min_batch, applied=applied)
+    typed = options.Typed(
+        recipe=recipe,
+        overrides=overrides or (),
+        spaces=spaces or (),
+        device=device,
+        seed=seed,
+        more=options.typed_options({"memory": memory}, {"memory": None}),
+    )
+    _say_after(typed, given, sizes, min_batch, applied=applied)
     return output.FINE if batch_is_found(document) else output.FINDINGS
 
 
@@ -187,18 +193,6 @@ def _middle(recipe: Recipe, lr: float | None) -> tuple[Config, dict[str, Any]]:
     return config, chosen
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """A line where somebody watches; it leaves nothing behind."""
-    if not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("loading") as status:
-        yield status.update
-
-
 def _rate(
     config: Config, sizes: BatchSizes, scale: str, *, sweep: bool, folder: Path
 ) -> tuple[ScaledLr | None, LrCheck | None]:
@@ -220,14 +214,14 @@ def _rate(
 
     from dltune.lr.batch.sweeps import check_by_sweeps
 
-    with output.users_code(), _progress() as watch:
+    with StatusLine("learning-rate sweeps") as status, output.users_code():
         check = check_by_sweeps(
             config,
             scaled,
             before=None if sizes.own_is_too_large else sizes.own,
             after=recommended.batch,
             folder=folder,
-            watch=lambda batch: watch(f"learning-rate sweep at batch {batch}"),
+            watch=lambda batch: status.stage(f"learning-rate sweep at batch {batch}"),
         )
     return scaled, check
 
@@ -249,7 +243,7 @@ def _apply(recipe: Path, sizes: BatchSizes, check: LrCheck | None) -> dict[str, 
 
 
 def _say_after(
-    path: Path,
+    typed: options.Typed,
     recipe: Recipe,
     sizes: BatchSizes,
     min_batch: int,
@@ -260,18 +254,20 @@ def _say_after(
     from dltune.recipe.toml import shown
     from dltune.report.batch_find import describe_accumulation
 
-    quoted = shlex.quote(str(path))
+    path = typed.recipe
     if sizes.recommended is None:
-        smaller = f"--min-batch 1 --max-batch {min_batch}"
         if min_batch > 1:
-            output.say_next(f"dltune batch-find {quoted} {smaller}", "smaller batches")
+            smaller = typed.again(f"--min-batch 1 --max-batch {min_batch}")
+            output.say_next(f"dltune batch-find {smaller}", "smaller batches")
         else:
-            command = f"dltune batch-find {quoted} --min-batch 1 --set train.precision=bfloat16"
+            half = "--min-batch 1 --set train.precision=bfloat16"
+            command = f"dltune batch-find {typed.again(half, without=['train.precision'])}"
             output.say_next(command, "values of half the size")
         return
     output.say(*describe_accumulation(sizes))
     if applied is None:
-        command = f"dltune lr-find {quoted} --set {BATCH}={sizes.recommended.batch}"
+        edited = typed.text(without=[BATCH])
+        command = f"dltune lr-find {edited} --set {BATCH}={sizes.recommended.batch}"
         output.say_next(command, "the curve of the rates at this batch size")
         return
     changes = ", ".join(
@@ -281,6 +277,7 @@ def _say_after(
     )
     output.say(f"{path}: {changes}")
     if recipe.space.dimensions:
-        output.say_next(f"dltune search {quoted} --trials 32", "search the ranges with them")
+        edited = typed.text(without=[BATCH, RATE], seed=False)
+        output.say_next(f"dltune search {edited} --trials 32", "search the ranges with them")
     else:
-        output.say_next(f"dltune train {quoted}", "train with them")
+        output.say_next(f"dltune train {typed.text(without=[BATCH, RATE])}", "train with them")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dltune.cli.status import StatusLine
 from dltune.errors import UsageError
 
 
@@ -53,19 +53,13 @@ def middle_note(chosen: Mapping[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def stage_bar() -> Iterator[Callable[[str, float, float], None] | None]:
-    """A bar where somebody watches; it leaves nothing behind.
+    """A line where somebody watches; it leaves nothing behind.
 
     Yields what is to be called with the stage, how far it is, and how far it goes; None where
     nobody watches.
     """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("sweep", total=None)
-        yield lambda stage, done, total: bar.update(
-            task, description=stage, completed=done, total=total
-        )
+    with StatusLine("loading data") as status:
+        if status.is_drawn:
+            yield lambda stage, done, total: status.stage(f"{stage} {done / total:.0%}")
+        else:
+            yield None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dltune.cli import output
+from dltune.cli.options import Typed
 from dltune.errors import RunFolderError
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def show_found(run: Run, *, as_json: bool) -> int:
             curve = f"dltune lr-find {recipe} --set {one['over']}=VALUE"
             output.say_next(curve, "the curve of one of them")
         else:
-            _say_next_of_rate(document, recipe, run.recipe)
+            typed = Typed(recipe=run.path / "recipe.toml")
+            _say_next_of_rate(document, typed, run.recipe)
     answers = [row for one in comparisons for row in one.get("values", [one])]
     found = all(answer["suggestion"] is not None for answer in answers)
     return output.FINE if found else output.FINDINGS
@@ -56,24 +58,21 @@ def batch_is_found(document: Mapping[str, Any]) -> bool:
     return document["verdict"] in (LrVerdict.CONFIRMED, LrVerdict.UNCHECKED)
 
 
-def say_why_no_rate(document: Mapping[str, Any], recipe: str) -> None:
-    """The command that could show a rate, or else why there is none.
-
-    recipe  quoted for a shell.
-    """
+def say_why_no_rate(document: Mapping[str, Any], typed: Typed) -> None:
+    """The command that could show a rate, or else why there is none."""
     advice, of_sweeps = document["advice"], document["constant"]
     if of_sweeps is not None:  # but no training with it, or another, learned anything
-        command = f"dltune train {recipe} --set optim.lr={of_sweeps:g}"
+        command = f"dltune train {typed.text(without=['optim.lr'])} --set optim.lr={of_sweeps:g}"
         output.say_next(command, "see where the dev loss goes")
     elif advice and not (advice == "--validate" and document["validation"] is not None):
-        output.say_next(f"dltune lr-find {recipe} {advice}", "what could show one")
+        output.say_next(f"dltune lr-find {typed.again(advice)}", "what could show one")
 
 
-def _say_next_of_rate(document: Mapping[str, Any], recipe: str, stored: Recipe) -> None:
+def _say_next_of_rate(document: Mapping[str, Any], typed: Typed, stored: Recipe) -> None:
     if document["suggestion"] is None:
-        say_why_no_rate(document, recipe)
+        say_why_no_rate(document, typed)
     else:
-        _say_next_with({"optim.lr": document["suggestion"]}, recipe, stored)
+        _say_next_with({"optim.lr": document["suggestion"]}, typed.text(), stored)
 
 
 def _say_next_of_batch(document: Mapping[str, Any], recipe: str, stored: Recipe) -> None:

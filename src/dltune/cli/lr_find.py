@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +26,15 @@ CSV, PNG = "lr_find.csv", "lr_find.png"
 FIRST = "2e-5; 5e-5 for sgd, momentum, nesterov, adagrad; 0.01 for adadelta; lower where needed"
 LAST = "10; 100 for sgd, momentum, nesterov, adagrad; 1e4 for adadelta; higher where needed"
 APPLIED = ["lr", "range"]
+# What options are where they are not typed; a test compares them with the command's own defaults.
+UNTYPED = {
+    "min_lr": None,
+    "max_lr": None,
+    "steps": None,
+    "seeds": 5,
+    "budget": 3.0,
+    "validate": None,
+}
 
 
 def lr_find(
@@ -113,12 +121,21 @@ def lr_find(
         _check_applicable(given, apply, over)
     keep = result_keeper(name, runs_dir, given, command="lr-find", note=note)
     plan = {"low": min_lr, "high": max_lr, "steps": steps, "seeds": seeds, "budget": budget}
+    sweeps = {"min_lr": min_lr, "max_lr": max_lr, "steps": steps, "seeds": seeds, "budget": budget}
+    typed = options.Typed(
+        recipe=recipe,
+        overrides=overrides or (),
+        spaces=spaces or (),
+        device=device,
+        seed=seed,
+        more=options.typed_options(sweeps | {"validate": validate}, UNTYPED),
+    )
     if over:
         from dltune.cli.lr_over import show_overlays
 
         edits = options.edits_of(overrides, device=device, seed=seed)
         return show_overlays(
-            recipe,
+            typed,
             over,
             edits=edits,
             spaces=spaces or [],
@@ -141,14 +158,14 @@ def lr_find(
         document |= files | {"applied": applied}
         keeper.keep(config, document, render_lr_find(result))
     _show(result, document, as_json=as_json)
-    _say_after(recipe, given, result, document)
+    _say_after(typed, given, result, document)
     return output.FINE if result.rate is not None else output.FINDINGS
 
 
 def _find(given: Recipe, config: Config, plan: dict[str, Any], keeper: ResultKeeper) -> LrFind:
     from dltune.lr.find import find_lr
 
-    with output.users_code(), stage_bar() as watch:
+    with stage_bar() as watch, output.users_code():
         return find_lr(
             config,
             folder=given.folder,
@@ -242,15 +259,17 @@ def _show(result: LrFind, document: dict[str, Any], *, as_json: bool) -> None:
         output.write_result(render_lr_find(result, width=width_of(sys.stdout)))
 
 
-def _say_after(path: Path, recipe: Recipe, result: LrFind, document: dict[str, Any]) -> None:
+def _say_after(
+    typed: options.Typed, recipe: Recipe, result: LrFind, document: dict[str, Any]
+) -> None:
     """What became of the suggestion, and the next command."""
     from dltune.lr.validation.plan import cost_in_words
     from dltune.recipe.toml import shown
 
-    rate, quoted = result.rate, shlex.quote(str(path))
+    rate, path = result.rate, typed.recipe
     applied: dict[str, Any] | None = document["applied"]
     if rate is None:
-        say_why_no_rate(document, quoted)
+        say_why_no_rate(document, typed)
         return
     for dimension in recipe.space.dimensions:
         if dimension.path == PATH and not dimension.range.contains(rate):
@@ -262,12 +281,14 @@ def _say_after(path: Path, recipe: Recipe, result: LrFind, document: dict[str, A
         if result.validation is None and result.plan is not None:
             cost = cost_in_words(result.plan)
             output.say(f"not checked by training: --validate does so, in the time of {cost}")
-        output.say_next(f"dltune lr-find {quoted} --apply lr", "write it into the recipe")
+        command = f"dltune lr-find {typed.again('--apply lr')}"
+        output.say_next(command, "write it into the recipe")
         return
     before = "unset" if applied["before"] is None else shown(applied["before"])
     output.say(f"{path}: optim.lr {before} → {shown(applied['after'])}")
     others = [one for one in recipe.space.dimensions if one.path != PATH]
     if isinstance(applied["after"], dict) or others:
-        output.say_next(f"dltune search {quoted} --trials 32", "search the ranges")
+        edited = typed.text(without=[PATH], seed=False)
+        output.say_next(f"dltune search {edited} --trials 32", "search the ranges")
     else:
-        output.say_next(f"dltune train {quoted}", "train with it")
+        output.say_next(f"dltune train {typed.text(without=[PATH])}", "train with it")

@@ -14,6 +14,7 @@ from dltune.errors import UsageError
 
 if TYPE_CHECKING:
     from dltune.cli.keeping import KeepResult, ResultKeeper
+    from dltune.cli.options import Typed
     from dltune.lr.over import OverRow
     from dltune.recipe.schema import Config
 
@@ -21,7 +22,7 @@ CSV, PNG = "lr_find.csv", "lr_find.png"  # as without --over
 
 
 def show_overlays(
-    recipe: Path,
+    typed: Typed,
     over: Sequence[str],
     *,
     edits: Sequence[str],
@@ -34,12 +35,14 @@ def show_overlays(
 ) -> int:
     """Sweep for every value of every `--over`, and show one table and chart for each.
 
+    typed  the recipe, with what was typed, for the next command.
     edits  what `--set` and its like change for all values.
     plan   range, steps and seeds of the sweeps, and what is validated.
     keep   keeps the result of all of them as one.
     """
     from dltune.report.lr_over import over_document, render_over
 
+    recipe = typed.recipe
     wanted = [_configs(recipe, one, edits=edits, spaces=spaces) for one in over]
     _, first = wanted[0][1][0]
     documents: list[dict[str, Any]] = []
@@ -59,7 +62,7 @@ def show_overlays(
             if len(documents) == len(over):
                 keeper.keep(first, document, "\n\n".join(texts))
             if not as_json:
-                _show(recipe, key, rows)
+                _show(typed, key, rows)
             fine = fine and all(row.result.rate is not None for row in rows)
     if as_json:
         output.write_json(document)
@@ -126,7 +129,7 @@ def _found(
 ) -> list[OverRow]:
     from dltune.lr.over import find_over
 
-    with output.users_code(), stage_bar() as watch:
+    with stage_bar() as watch, output.users_code():
         rows = find_over(
             key,
             configs,
@@ -153,21 +156,20 @@ def _write_files(
     output.say(" and ".join([f"wrote {tables[0]}", *map(str, plots[:1])]))
 
 
-def _show(recipe: Path, key: str, rows: Sequence[OverRow]) -> None:
+def _show(typed: Typed, key: str, rows: Sequence[OverRow]) -> None:
     from dltune.report.lr_over import render_over
     from dltune.report.terminal import width_of
 
     output.write_result(render_over(key, rows, width=width_of(sys.stdout)))
-    _say_next(recipe, key, rows)
+    _say_next(typed, key, rows)
 
 
-def _say_next(recipe: Path, key: str, rows: Sequence[OverRow]) -> None:
-    quoted = shlex.quote(str(recipe))
+def _say_next(typed: Typed, key: str, rows: Sequence[OverRow]) -> None:
     if any(row.result.rate is not None for row in rows):
-        command = f"dltune lr-find {quoted} --set {key}=VALUE --apply lr"
+        command = f"dltune lr-find {typed.again(f'--set {key}=VALUE --apply lr', without=[key])}"
         output.say_next(command, "write the rate for one of them")
         return
     advice = rows[0].result.suggestion.advice
     if advice:
-        command = f"dltune lr-find {quoted} --set {key}={shlex.quote(rows[0].value)} {advice}"
-        output.say_next(command, "what could show one")
+        one = f"--set {shlex.quote(f'{key}={rows[0].value}')} {advice}"
+        output.say_next(f"dltune lr-find {typed.again(one, without=[key])}", "what could show one")

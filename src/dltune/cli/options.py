@@ -5,12 +5,15 @@ A command writes `seed: options.Seed = None`; words, metavar and completion come
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dltune.cli.status import StatusLine
 from dltune.errors import UsageError, closest
 
 if TYPE_CHECKING:  # the schema imports pydantic, which help and completion must not wait for
@@ -162,10 +165,83 @@ def read_recipe(
 
     Raises RecipeError if the file is missing or not valid, or an edit does not fit it.
     """
-    from dltune.recipe.files import load_recipe
-
     edits = edits_of(overrides, device=device, seed=seed)
-    return load_recipe(path, overrides=edits, spaces=list(spaces or []))
+    with StatusLine("reading the recipe"):
+        from dltune.recipe.files import load_recipe  # it takes half a second
+
+        return load_recipe(path, overrides=edits, spaces=list(spaces or []))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Typed:
+    """What was typed to change a recipe: it belongs into the next command, too.
+
+    recipe  its path.
+    more    other options that only the same command takes again, each with its value.
+    """
+
+    recipe: Path
+    overrides: Sequence[str] = ()
+    spaces: Sequence[str] = ()
+    device: str | None = None
+    seed: int | None = None
+    more: Sequence[tuple[str, ...]] = ()
+
+    def text(self, *, without: Collection[str] = (), seed: bool = True) -> str:
+        """The recipe and its edits, quoted for a shell.
+
+        without  keys that the next command sets itself, or that stand in the recipe by now.
+        seed     whether its `--seed` is that of a training; that of a search is another.
+
+        >>> typed = Typed(recipe=Path("a.toml"), overrides=["optim.lr=1", "model.hidden=[4, 4]"],
+        ...               device="cpu", more=[("--no-validate",), ("--steps", "80")])
+        >>> print(typed.text(without=["optim.lr"]))
+        a.toml --set 'model.hidden=[4, 4]' --device cpu
+        """
+        words = [str(self.recipe)]
+        for option, edits in (("--set", self.overrides), ("--space", self.spaces)):
+            for edit in edits:
+                if edit.partition("=")[0].strip() not in without:
+                    words += [option, edit]
+        words += ["--device", self.device] if self.device is not None else []
+        words += ["--seed", str(self.seed)] if seed and self.seed is not None else []
+        return shlex.join(words)
+
+    def again(self, added: str, *, without: Collection[str] = ()) -> str:
+        """The recipe, its edits and all options, for the same command with some that are added.
+
+        added  as typed; what they say anew is not said twice.
+
+        >>> typed = Typed(recipe=Path("a.toml"), more=[("--no-validate",), ("--steps", "80")])
+        >>> print(typed.again("--apply lr"))
+        a.toml --no-validate --steps 80 --apply lr
+        >>> print(typed.again("--validate"))
+        a.toml --steps 80 --validate
+        """
+        new = {word for word in added.split() if word.startswith("--")}
+        new |= {word.replace("--", "--no-", 1) for word in new}
+        kept = [shlex.join(option) for option in self.more if option[0] not in new]
+        return " ".join([self.text(without=without), *kept, added])
+
+
+def typed_options(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Options that are not at their default, as they are typed.
+
+    >>> typed_options({"seeds": 2, "min_lr": 1e-4, "validate": False},
+    ...               {"seeds": 5, "min_lr": None, "validate": None})
+    [('--seeds', '2'), ('--min-lr', '0.0001'), ('--no-validate',)]
+    """
+    words: list[tuple[str, ...]] = []
+    for name, value in given.items():
+        option = name.replace("_", "-")
+        if value == defaults[name]:
+            continue
+        if isinstance(value, bool):
+            words.append((f"--{option}" if value else f"--no-{option}",))
+        else:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            words.append((f"--{option}", text))
+    return words
 
 
 def edits_of(overrides: Sequence[str] | None, *, device: str | None, seed: int | None) -> list[str]:

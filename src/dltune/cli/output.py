@@ -1,6 +1,6 @@
 """The two streams: results go to stdout, progress and advice to stderr.
 
-Only this module and the progress bar write to a stream, so that `dltune ... | head`, `> file` and
+Only this module and the status line write to a stream, so that `dltune ... | head`, `> file` and
 `2>/dev/null` each do what a reader of the manual expects.
 """
 
@@ -11,12 +11,15 @@ import io
 import json
 import math
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
 
+from dltune.cli.status import columns_of
 from dltune.errors import UsageError
 
 FINE = 0
@@ -24,6 +27,8 @@ FINDINGS = 1  # finished, but some trials failed, or a diagnosis has findings
 USER_MISTAKE = 2
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
 PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell reports for `yes | head`
+
+TYPED = re.compile(r"\bdltune |^(  --|Try |Type )")  # a line that holds what one is to type
 
 
 def prepare_streams() -> None:
@@ -103,10 +108,28 @@ def to_json(value: Any) -> Any:
 
 
 def say(*lines: str) -> None:
-    """Write lines of progress or advice to stderr."""
-    for line in lines:
-        sys.stderr.write(line + "\n")
+    """Write lines of progress or advice to stderr; on a terminal, prose fits its columns."""
+    columns = columns_of(sys.stderr) if sys.stderr.isatty() else None
+    for line in "\n".join(lines).split("\n") if lines else []:
+        sys.stderr.write("\n".join(fitted(line, columns)) + "\n")
     sys.stderr.flush()
+
+
+def fitted(line: str, columns: int | None) -> list[str]:
+    """A line in as many as it takes; what can be copied and typed stays in one.
+
+    columns  of the terminal; None for as many as the line has.
+
+    >>> fitted("wine: 178 examples; train 106, dev 36, test 36", 28)
+    ['wine: 178 examples; train', '  106, dev 36, test 36']
+    >>> fitted("next: dltune diagnose runs/wine-1  (bias or variance)", 28)
+    ['next: dltune diagnose runs/wine-1  (bias or variance)']
+    """
+    if columns is None or len(line) <= columns or TYPED.search(line):
+        return [line]
+    return textwrap.wrap(
+        line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def say_next(command: str, purpose: str) -> None:

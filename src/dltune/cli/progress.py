@@ -1,29 +1,28 @@
-"""How far a search is: a bar on a terminal, a few plain lines elsewhere; all on stderr."""
+"""How far a search is: one line on a terminal, a few plain ones elsewhere; all on stderr."""
 
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from dltune.cli.output import say
-from dltune.report.numbers import count_of, show_error, show_seconds
+from dltune.cli.status import (
+    TICK_SECONDS,
+    USUAL_COLUMNS,
+    StatusLine,
+    whole_seconds,
+)
+from dltune.report.numbers import count_of, show_error
 from dltune.search.events import EventKind, StudyEvent
 
-if TYPE_CHECKING:  # only a terminal needs it
-    from rich.progress import Progress
-
-# The bar is drawn by the coordinator itself, without a thread that would take the interpreter from
-# it. One drawing takes half a millisecond, so ten a second are 0.5 % of one core.
-REDRAW_SECONDS = 0.1
 PLAIN_LINES = 10  # of a whole search: enough to see that it moves, few enough for a log file
 BAR_SHARE = 10  # one column in ten is the bar; the numbers say more
 SHORTEST_BAR = 8  # columns; with fewer it hardly moves
+FULL, EMPTY = "━", "─"
 
 
 def announcement(event: StudyEvent, folder: Path) -> str:
@@ -59,31 +58,36 @@ class SearchProgress:
     """Takes in the events of a study and shows where it stands.
 
     folder   of the run, for the first line.
+    starts   what goes on between the data and the first trial: "starting workers".
     verbose  whether to show notes on how trials are trained, too.
     clock    seconds that only ever rise.
+    tick     seconds after which the line moves though nothing has happened.
 
-    Use as a context; on a terminal the bar disappears with it, and the lines around it stay.
+    Use as a context, best before the data are loaded; on a terminal the line disappears with it,
+    and the lines above it stay.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        starts: str = "starting workers",
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        tick: float = TICK_SECONDS,
     ) -> None:
-        self._folder = folder
-        self._verbose = verbose
-        self._clock = clock
+        self._folder, self._starts, self._verbose = folder, starts, verbose
+        self._clock, self._began = clock, clock()
         # When the first trial began: loading torch says nothing about the speed of the rest.
         self._started: float | None = None
         self._before = 0  # trials done then
-        self._drawn = clock()
         self._said = 0.0  # trials completed when last said
-        self._bar: Progress | None = None
+        self._ends: float | None = None  # when it will, as far as one knows
         self._brevity = 0  # how short a form of the text the terminal needs
+        self._status = StatusLine("loading data", clock=clock, tick=tick)
 
     def __enter__(self) -> SearchProgress:
+        self._status.__enter__()
         return self
 
     def __exit__(
@@ -92,90 +96,87 @@ class SearchProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._status.__exit__(kind, error, trace)
 
     def __call__(self, event: StudyEvent) -> None:
         """Take in one event."""
         if event.kind is EventKind.STARTED:
-            self._start(event)
+            say(*event.notes, announcement(event, self._folder))
+            self._said = float(event.done)
+            self._status.stage(f"{count_of(event.total, 'trial')}: {self._starts}")
         elif event.kind is EventKind.NOTED:
             if self._verbose:
-                self._say(*event.notes)
+                say(*event.notes)
         elif event.kind is EventKind.TRAINING:
             self._started, self._before = self._clock(), event.done
+            self._status.show(lambda columns: self.text(event, columns))
         else:
             self._show(event)
 
-    def text(self, event: StudyEvent, columns: int | None = None) -> str:
-        """What stands beside the bar: best so far, speed, time left.
+    def text(self, event: StudyEvent, columns: int, *, has_bar: bool = True) -> str:
+        """Where the study stands: counts, bar, best so far, speed, time gone and left.
 
-        columns  that there are for it; None for as many as it takes. Where there are too few, words
-                 go before numbers, and stay away, so that the line is calm.
+        columns  that there are for it. Where there are too few, words go before numbers, and stay
+                 away, so that the line is calm.
         """
-        best, rate, left = best_so_far(event), *self._speed(event)
+        best, rate = best_so_far(event), self._rate(event)
         short = best.replace(f" {event.metric.replace('_', ' ')}", "")
         fast = rate.replace(" trials/min", "/min")
-        number = short.replace("(trial ", "(")
-        forms = [(best, rate, left), (short, fast, left), (number, fast, left), (number, left)]
-        texts = ["  ".join(filter(None, form)) for form in forms]
-        if columns is None:
-            return texts[0]
+        number = short.partition(" (")[0]
+        left = 0.0 if self._ends is None else self._ends - self._clock()
+        now = whole_seconds(self._clock() - self._began)
+        times = f"{now} gone, {whole_seconds(left)} left" if left > 0 else now
+        bar = drawn_bar(completed(event) / event.total, bar_columns(columns)) if has_bar else ""
+        forms = [
+            (bar, best, rate, times),
+            (bar, short, fast, times),
+            (bar, short, times),
+            (bar, number, times),
+            (number, times),
+            (number, times.replace(" gone", "")),
+            (number, now),
+            (now,),
+        ]
+        counts = counted(event)
+        texts = ["  ".join(filter(None, (counts, *form))) for form in forms]
         while self._brevity < len(texts) - 1 and len(texts[self._brevity]) > columns:
             self._brevity += 1
         return texts[self._brevity][:columns]
 
-    def _speed(self, event: StudyEvent) -> tuple[str, str]:
-        """Trials a minute, and the time that the rest takes; empty where nothing can be said."""
-        if self._started is None:
-            return "", ""
-        seconds, new = self._clock() - self._started, completed(event) - self._before
+    def _rate(self, event: StudyEvent) -> str:
+        """Trials a minute, as a text; empty where nothing can be said."""
+        seconds, new = self._training_seconds, completed(event) - self._before
         if not (new > 0 and seconds > 0):
-            return "", ""
+            return ""
         rate = 60 * new / seconds
-        left = seconds / new * (event.total - completed(event))
-        return (
-            f"{rate:,.0f} trials/min" if rate >= 1000 else f"{rate:.3g} trials/min",
-            f"{show_seconds(left)} left" if left > 0 else "",
-        )
+        return f"{rate:,.0f} trials/min" if rate >= 1000 else f"{rate:.3g} trials/min"
 
-    def _start(self, event: StudyEvent) -> None:
-        say(*event.notes, announcement(event, self._folder))
-        self._drawn, self._said = self._clock(), float(event.done)
-        if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
-            self._bar = _bar()
-            self._bar.add_task("", total=event.total, trials="", completed=event.done)
-            self._bar.start()
-
-    def _say(self, *lines: str) -> None:
-        if self._bar is None:
-            say(*lines)
-            return
-        for line in lines:  # above the bar
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+    @property
+    def _training_seconds(self) -> float:
+        return 0.0 if self._started is None else self._clock() - self._started
 
     def _show(self, event: StudyEvent) -> None:
-        if self._bar is not None:
-            if self._clock() - self._drawn >= REDRAW_SECONDS:
-                self._draw(event, self._bar)
+        seconds, new = self._training_seconds, completed(event) - self._before
+        if new > 0 and seconds > 0:
+            left = seconds / new * (event.total - completed(event))
+            self._ends = self._clock() + left
+        if self._status.is_drawn:
+            self._status.show(lambda columns: self.text(event, columns))
         elif (completed(event) - self._said) * PLAIN_LINES >= event.total:
             self._said = completed(event)
-            running = f", {event.running} running" if event.running > 1 else ""
-            done = f"{event.done} of {count_of(event.total, 'trial')}{running}"
-            say(f"{done}: {self.text(event)}")
+            say(self.text(event, USUAL_COLUMNS, has_bar=False))
 
-    def _draw(self, event: StudyEvent, bar: Progress) -> None:
-        self._drawn = self._clock()
-        running = f"+{event.running}" if event.running else ""
-        trials = f"{event.done}{running}/{event.total}"
-        columns = bar.console.width - len(trials) - bar_columns(bar.console.width) - 2  # blanks
-        bar.update(
-            bar.task_ids[0],
-            completed=completed(event),
-            description=self.text(event, columns),
-            trials=trials,
-        )
-        bar.refresh()
+
+def counted(event: StudyEvent) -> str:
+    """How many trials are done, how many train, and how many there will be.
+
+    >>> counted(StudyEvent(kind=EventKind.EPOCH, done=80, running=40, total=200))
+    '80 done, 40 running of 200'
+    >>> counted(StudyEvent(kind=EventKind.TRIAL, done=200, total=200))
+    '200 done of 200'
+    """
+    running = f", {event.running} running" if event.running else ""
+    return f"{event.done} done{running} of {event.total}"
 
 
 def completed(event: StudyEvent) -> float:
@@ -192,20 +193,16 @@ def bar_columns(width: int) -> int:
     return max(SHORTEST_BAR, width // BAR_SHARE)
 
 
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+def drawn_bar(share: float, columns: int) -> str:
+    """A bar of so many columns, filled to a share; of signs that the terminal has.
 
-    from dltune.report.terminal import wants_color
-
-    console = Console(
-        stderr=True, force_terminal=True, no_color=not wants_color(sys.stderr), highlight=False
-    )
-    return Progress(
-        TextColumn("{task.fields[trials]}"),
-        BarColumn(bar_width=bar_columns(console.width)),
-        TextColumn("{task.description}", markup=False),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-    )
+    >>> drawn_bar(0.5, 8)
+    '━━━━────'
+    """
+    full = round(share * columns)
+    bar = FULL * full + EMPTY * (columns - full)
+    try:
+        bar.encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return "#" * full + "." * (columns - full)
+    return bar

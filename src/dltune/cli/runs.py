@@ -71,7 +71,10 @@ def _list(runs_dir: Path, *, as_json: bool) -> None:
         width, color = width_of(sys.stdout), wants_color(sys.stdout)
         output.write_result(render_runs(found, now=now, width=width, color=color))
     else:
-        output.write_result(f"no runs in {runs_dir}")
+        is_there = runs_dir.is_dir()
+        output.write_result(
+            f"no runs in {runs_dir}" if is_there else f"no runs: there is no folder {runs_dir}"
+        )
     sound = [one.path for one in found if one.state != DAMAGED]
     if sound:
         output.say_next(f"dltune report {_typed(sound[0])}", "the newest in detail")

@@ -142,9 +142,11 @@ def _search(
     given: Recipe | None, path: Path, asked: Mapping[str, Any], *, verbose: bool
 ) -> StudyEnd:
     from dltune.cli.progress import SearchProgress
-    from dltune.search.study import run_study
 
-    with output.users_code(), SearchProgress(path, verbose=verbose) as progress:
+    starts = "loading torch" if asked["workers"] == 1 else "starting workers"
+    with SearchProgress(path, starts=starts, verbose=verbose) as progress, output.users_code():
+        from dltune.search.study import run_study  # it takes a second, which the line covers
+
         return run_study(given, path=path, on_event=progress, **asked)
 
 

@@ -39,7 +39,11 @@ def tables(run: Run) -> list[str]:
         color = wants_color(sys.stdout)
         parts = [render_best(run.trials, run.recipe.space, metric=metric, width=width, color=color)]
     count = len(run.trials)
-    winner = render_winner(best, trials=count, metric=metric) if best else "no trial is complete"
+    winner = (
+        render_winner(best, trials=count, metric=metric, width=width)
+        if best
+        else "no trial is complete"
+    )
     parts.append(winner)
     parts.append(render_failures(run.trials, width=width))
     return parts

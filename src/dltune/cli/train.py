@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from dltune.cli import options, output
 from dltune.cli.keeping import claim, keep_run
+from dltune.cli.status import StatusLine, columns_of
 from dltune.errors import FolderTakenError
 from dltune.report.numbers import count_of, show_error, show_value
 
@@ -47,8 +48,8 @@ def train(
     while stopped_by is None:
         path = claim(runs_dir, name, recipe.stem, without="the run folder is numbered then")
         try:
-            with output.users_code():
-                stopped_by = _train_into(path, given, note)
+            with StatusLine("loading data") as status, output.users_code():
+                stopped_by = _train_into(path, given, note, status)
         except FolderTakenError:
             if name is not None:
                 raise
@@ -63,7 +64,7 @@ def train(
     return output.FINE if all_complete(run) else output.FINDINGS
 
 
-def _train_into(path: Path, recipe: Recipe, note: str) -> str:
+def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> str:
     """Train the recipe's one config into a new run folder; says what stopped it before its end.
 
     Ctrl-C stops after the epoch that runs, and what was trained is kept. A second one stops at
@@ -75,17 +76,19 @@ def _train_into(path: Path, recipe: Recipe, note: str) -> str:
     from dltune.search.interrupts import Interrupts
     from dltune.training.history import Trial
     from dltune.training.loop import train_cohort
+    from dltune.training.schedules import peak_notes
 
     config = recipe.config()
     check_factory(config, recipe.folder)
     with keep_run(path, recipe, config, command="train", note=note, trials=1) as run:
         dataset = run.dataset(config)
-        output.say(*dataset.notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
+        notes = (*dataset.notes, *peak_notes([config], examples=len(dataset.train)))
+        output.say(*notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
         data = to_device(dataset, resolve_device(config.train.device))
         trial = Trial(number=0, config=config, seed=config.train.seed)
         training = train_cohort([trial], data, folder=recipe.folder)
         with Interrupts(on_first=_say_stopping) as interrupts:
-            (outcome,) = _follow(training, config.train.epochs, interrupts)
+            (outcome,) = _follow(training, config.train.epochs, interrupts, status)
         with Interrupts():  # the writing is not cut off
             record = outcome.record
             run.note_conditions(config)
@@ -102,6 +105,7 @@ def _follow(
     training: Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]],
     epochs: int,
     interrupts: Interrupts,
+    status: StatusLine,
 ) -> list[TrialOutcome]:
     """Say every epoch, where nobody watches one in ten; Ctrl-C stops after the one that runs."""
     from dltune.training.engine import Stop
@@ -109,6 +113,7 @@ def _follow(
 
     every = 1 if sys.stderr.isatty() else max(1, epochs // PLAIN_LINES)
     stops: dict[int, Stop] | None = None
+    status.stage(f"epoch 1 of {epochs}")
     while True:
         try:
             records = training.send(stops).records
@@ -116,14 +121,16 @@ def _follow(
             return cast("list[TrialOutcome]", end.value)
         for record in records:
             if record.epoch % every == 0 or record.epoch == epochs:
-                output.say(epoch_line(record, epochs))
+                columns = columns_of(sys.stderr) if status.is_drawn else None
+                output.say(epoch_line(record, epochs, columns=columns))
+            status.stage(f"epoch {min(record.epoch + 1, epochs)} of {epochs}")
             if interrupts.requested:
                 reason = f"stopped by Ctrl-C after epoch {record.epoch} of {epochs}"
                 stops = {record.trial: Stop(state=TrialState.COMPLETE, reason=reason)}
 
 
-def epoch_line(record: EpochRecord, epochs: int) -> str:
-    """One epoch in 80 columns.
+def epoch_line(record: EpochRecord, epochs: int, *, columns: int | None = None) -> str:
+    """One epoch, in words that fit the columns of a terminal; None for as many as it takes.
 
     >>> from dltune.training.history import EpochRecord
     >>> print(epoch_line(EpochRecord(
@@ -132,6 +139,13 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
     epoch  3/20  lr 0.001  train loss 0.1000 error 0.0200  dev loss 0.2100 error 0.0500
     """
     place = f"{record.epoch:{len(str(epochs))}d}/{epochs}"
-    train = f"train loss {show_error(record.train_loss)} error {show_error(record.train_error)}"
-    dev = f"dev loss {show_error(record.dev_loss)} error {show_error(record.dev_error)}"
-    return f"epoch {place}  lr {show_value(record.lr)}  {train}  {dev}"
+    losses = [show_error(loss) for loss in (record.train_loss, record.dev_loss)]
+    errors = [show_error(error) for error in (record.train_error, record.dev_error)]
+    train, dev = (f"loss {loss} error {error}" for loss, error in zip(losses, errors, strict=True))
+    forms = [
+        f"epoch {place}  lr {show_value(record.lr)}  train {train}  dev {dev}",
+        f"epoch {place}  train {train}  dev {dev}",
+        f"epoch {place}  error: train {errors[0]}  dev {errors[1]}",
+        f"{place}  error {errors[0]}, dev {errors[1]}",
+    ]
+    return next((one for one in forms if columns is None or len(one) <= columns), forms[-1])

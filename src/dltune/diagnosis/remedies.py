@@ -233,8 +233,8 @@ def clip(settings: Settings) -> Edit | None:
 
 
 def warm_up(settings: Settings) -> Edit | None:
-    """A warm-up of a tenth of the steps where there is none."""
-    if settings.number("schedule.warmup") != 0:
+    """A warm-up of a tenth of the steps where there is none; one-cycle has its own."""
+    if settings.number("schedule.warmup") != 0 or settings.text("schedule.name") == "one-cycle":
         return None
     reason = "the first steps, where the loss is steepest, are then small"
     return Edit(key="schedule.warmup", before=0.0, after=0.1, reason=reason)

@@ -20,6 +20,7 @@ from dltune.lr.validation.plan import DEFAULT_BUDGET, ValidationPlan, describe_p
 from dltune.lr.validation.validate import Validation
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config
+from dltune.training.schedules import peak_notes
 
 # A model that was trained before is spoilt long before its loss blows up: candidates are tried
 # from this far below the edge, and further down as long as the lowest of them is best.
@@ -162,7 +163,7 @@ def find_lr(
         suggestion=found,
         plan=plan,
         validation=validation,
-        notes=(*there.notes, *changes),
+        notes=(*there.notes, *peak_notes([config], examples=len(there.data.train)), *changes),
         seed=config.train.seed,
         updates=finder.updates,
         decays=decays,

@@ -13,12 +13,12 @@ from dltune.lr.validation.plan import ValidationPlan, is_cheap, plan_validation
 from dltune.lr.validation.validate import Validation, validate
 from dltune.recipe.schema import CnnConfig, Config, FactoryConfig
 from dltune.training.arithmetic import update_flops
-from dltune.training.batches import batch_examples
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.memory import available_bytes
 from dltune.training.probe import COPIES_OF_WEIGHTS, MEMORY_SHARE
 from dltune.training.stacked.stackable import why_not_stackable
+from dltune.training.updates import batch_examples
 
 DEFAULT_SEEDS = 5
 # Updates a decade of the rate. The slower a sweep, the more a model has learned when it comes to

@@ -12,9 +12,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from dltune.recipe.section import BelowOne, Betas, Count, NotNegative, Positive, Section, Share
+from dltune.recipe.section import (
+    BelowOne,
+    Betas,
+    Count,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+    refusal,
+)
 
 
 def _by_name(*, default: str) -> Discriminator:
@@ -205,7 +214,9 @@ class StepConfig(_Schedule):
 class ExponentialConfig(_Schedule):
     """The rate falls by the same share every epoch."""
 
-    name: Literal["exponential"] = Field(default="exponential", description="exp(-decay epoch)")
+    name: Literal["exponential"] = Field(
+        default="exponential", description="exp(-decay epoch), from the end of the warmup on"
+    )
     # 1 / 20: a default training of 20 epochs ends at 1 / e of its peak.
     decay: NotNegative = Field(default=0.05, description="fall per epoch, in nats")
 
@@ -214,9 +225,19 @@ class CosineConfig(_Schedule):
     """Half a cosine from the peak to the floor (Loshchilov & Hutter 2017, without restarts)."""
 
     name: Literal["cosine"] = Field(
-        default="cosine", description="floor + (1 - floor)(1 + cos(pi t)) / 2"
+        default="cosine",
+        description="floor + (1 - floor)(1 + cos(pi t)) / 2, t from 0 to 1 after the warmup",
     )
     floor: Share = Field(default=0.0, description="share of the peak that is left at the end")
+
+
+def _no_warmup(share: float) -> float:
+    if share > 0:
+        raise refusal(
+            "must be 0: one-cycle rises by itself, from start to the peak at the share peak_at; "
+            "set schedule.peak_at for a longer rise"
+        )
+    return share
 
 
 class OneCycleConfig(_Schedule):
@@ -224,6 +245,9 @@ class OneCycleConfig(_Schedule):
 
     name: Literal["one-cycle"] = Field(
         default="one-cycle", description="cosine up, then cosine down"
+    )
+    warmup: Annotated[BelowOne, AfterValidator(_no_warmup)] = Field(
+        default=0.0, description="stays 0: the rise to the peak is part of the cycle"
     )
     # OneCycleLR: div_factor = 25, so 1 / 25 of the peak.
     start: Positive = Field(default=0.04, le=1, description="share of the peak at the first step")

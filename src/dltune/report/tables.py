@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 from rich.console import Group
@@ -22,6 +22,9 @@ BEST_SHOWN = 10  # fits a screen of 24 lines together with what stands around it
 REASONS_SHOWN = 5
 NUMBERS_SHOWN = 8
 GAP = 2  # blanks between columns
+# Of the columns that every search has, where a terminal is too narrow for all: a number that is cut
+# is another number. Which trial it is and the dev error stay.
+LEFT_OUT_FIRST = ("seconds", "best_epoch", "train_error")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,9 +63,15 @@ def render_best(
     best = best_trials(trials, limit)
     if not best:
         return ""
-    columns = _measured_columns(best, metric)
-    left_over = width - sum(column.width + GAP for column in columns) + GAP
+    measured = _measured_columns(best, metric)
     dropped: list[str] = []
+    for name in LEFT_OUT_FIRST:
+        if _wide(measured.values()) <= width:
+            break
+        del measured[name]
+        dropped.insert(0, name)
+    columns = list(measured.values())
+    left_over = width - _wide(columns)
     for path, column in _searched_columns(best, space).items():
         if GAP + column.width <= left_over:
             left_over -= GAP + column.width
@@ -71,12 +80,16 @@ def render_best(
             dropped.append(path)
     drawn: list[Table | Text] = [draw_columns(columns, ["green"])]
     if dropped:
-        drawn.append(Text(f"not shown: {', '.join(dropped)}; see trials.csv"))
+        drawn.append(Text(f"not shown: {', '.join(dropped)}; see trials.csv", overflow="fold"))
     return render(Group(*drawn), width=width, color=color)
 
 
-def render_winner(best: TrialRecord, *, trials: int, metric: str = "dev_error") -> str:
+def render_winner(
+    best: TrialRecord, *, trials: int, metric: str = "dev_error", width: int = PLAIN_WIDTH
+) -> str:
     """The best trial in three lines: what it is, its errors, and how the metric came down.
+
+    A terminal of fewer columns gets more lines.
 
     trials  of the study; of a single one it goes without saying that it is the best.
     """
@@ -93,7 +106,8 @@ def render_winner(best: TrialRecord, *, trials: int, metric: str = "dev_error") 
     if len(curve) > 1:
         ends = f"{show_error(curve[0])} → {show_error(curve[-1])}"
         lines.append(f"{metric.replace('_', ' ')} by epoch  {sparkline(curve)}  {ends}")
-    return "\n".join(lines)
+    fit = [textwrap.wrap(line, width, break_long_words=False) for line in lines]
+    return "\n".join(itertools.chain.from_iterable(fit))
 
 
 def failures(trials: Sequence[TrialRecord]) -> dict[tuple[TrialState, str], list[int]]:
@@ -135,19 +149,27 @@ def render_failures(trials: Sequence[TrialRecord], *, width: int = PLAIN_WIDTH) 
     return "\n".join(lines)
 
 
-def _measured_columns(best: Sequence[TrialRecord], metric: str) -> list[Column]:
+def _measured_columns(best: Sequence[TrialRecord], metric: str) -> dict[str, Column]:
+    """The columns that every search has, by their names in trials.csv."""
     measured = {
-        "#": [str(place + 1) for place in range(len(best))],
-        "trial": [str(one.number) for one in best],
-        "dev\nloss": [show_error(one.dev_loss) for one in best],
-        "dev\nerror": [show_error(one.dev_error) for one in best],
-        "train\nerror": [show_error(one.train_error) for one in best],
-        "best\nepoch": [str(one.best_epoch) for one in best],
-        "seconds": [f"{one.seconds:.1f}" for one in best],
+        "#": ("#", [str(place + 1) for place in range(len(best))]),
+        "trial": ("trial", [str(one.number) for one in best]),
+        "dev_loss": ("dev\nloss", [show_error(one.dev_loss) for one in best]),
+        "dev_error": ("dev\nerror", [show_error(one.dev_error) for one in best]),
+        "train_error": ("train\nerror", [show_error(one.train_error) for one in best]),
+        "best_epoch": ("best\nepoch", [str(one.best_epoch) for one in best]),
+        "seconds": ("seconds", [f"{one.seconds:.1f}" for one in best]),
     }
     if metric != "dev_loss":
-        del measured["dev\nloss"]
-    return [Column(title=title, cells=tuple(cells)) for title, cells in measured.items()]
+        del measured["dev_loss"]
+    return {
+        name: Column(title=title, cells=tuple(cells)) for name, (title, cells) in measured.items()
+    }
+
+
+def _wide(columns: Iterable[Column]) -> int:
+    """Columns of the terminal that so many take, side by side."""
+    return sum(column.width + GAP for column in columns) - GAP
 
 
 def _searched_columns(best: Sequence[TrialRecord], space: Space) -> dict[str, Column]:

@@ -14,6 +14,7 @@ from dltune.errors import UsageError
 from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config
+from dltune.recipe.validation import probes
 from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
@@ -35,6 +36,7 @@ from dltune.search.request import Request, asked_again, asked_anew
 from dltune.search.strategies.base import Strategy
 from dltune.search.study_loop import StudyLoop
 from dltune.training.history import without_gap
+from dltune.training.schedules import peak_notes
 
 
 def run_study(
@@ -151,8 +153,10 @@ def _search(study: _Study, shelf: DataShelf, on_event: Callable[[StudyEvent], No
         data_hashes=shelf.hashes,
         on_event=on_event,
     )
-    of_data = () if dataset is None else dataset.notes
-    notes = (*_changes(folder.session), *_seed_note(folder), *of_data)
+    notes = [*_changes(folder.session), *_seed_note(folder)]
+    if dataset is not None:
+        ends = map(folder.recipe.config, probes(folder.recipe.space))
+        notes += [*dataset.notes, *peak_notes(ends, examples=len(dataset.train))]
     # What the imported libraries have made never dies; looking through it at every full
     # garbage collection is 3 % of the time of a search over small models.
     gc.freeze()

@@ -19,7 +19,7 @@ from dltune.models.build import build_model
 from dltune.models.dropout import dropout_layers, seed_dropout
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.training.arithmetic import arithmetic, update_flops
-from dltune.training.batches import BatchOrder, batch_examples, updates_per_epoch
+from dltune.training.batches import BatchOrder
 from dltune.training.losses import build_loss
 from dltune.training.measure import DeadUnits, Measured, measure
 from dltune.training.optimizers import FlatParameters, build_optimizer, set_rate
@@ -32,6 +32,7 @@ from dltune.training.regularizers import (
 )
 from dltune.training.schedules import lr_factor, momentum_at
 from dltune.training.seeds import derive_seed
+from dltune.training.updates import batch_examples, updates_per_epoch
 
 # A finished trial's train loss and error are measured on at most this many examples (or as many as
 # dev has): their standard error is then at most 0.5 / sqrt(20 000) = 0.35 points, far below what a

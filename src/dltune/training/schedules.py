@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from dltune.recipe.schema import (
+    Config,
     ConstantConfig,
     CosineConfig,
     ExponentialConfig,
@@ -12,6 +14,11 @@ from dltune.recipe.schema import (
     ScheduleConfig,
     StepConfig,
 )
+from dltune.training.updates import updates_per_epoch
+
+# A cycle turns at a share of its updates, most often between two of them: a tenth below its peak,
+# a rate trains as well (the band of a suggestion is many times as wide).
+ALMOST_THE_PEAK = 0.9
 
 
 def warmup_updates(schedule: ScheduleConfig, *, updates: int) -> int:
@@ -32,42 +39,36 @@ def lr_factor(
     updates            of the whole training.
     updates_per_epoch  turns updates into epochs for the schedules that count in epochs.
 
-    In the warmup of W updates the factor is (update + 1) / W of the schedule's first value. After
-    it, with u = update - W of U = updates - W, and epoch = u // updates_per_epoch:
+    With W updates of warmup, and epoch = update // updates_per_epoch, so that warmup or not the
+    rate falls between two epochs, it is min(1, (update + 1) / W) times
 
     constant     1
     step         factor ^ floor(epoch / every)
-    exponential  exp(-decay epoch)
-    cosine       floor + (1 - floor) (1 + cos(pi u / U)) / 2       (Loshchilov & Hutter 2017,
-                 equation 5)
+    exponential  exp(-decay e) after e whole epochs since the one in which the warmup ends
+    cosine       floor + (1 - floor) (1 + cos(pi t)) / 2, t = (update - W) / (updates - W), and 1
+                 before (Loshchilov & Hutter 2017, equation 5)
     one-cycle    cosine from `start` up to 1 over the share `peak_at`, then cosine down to `end`
-                 (Smith 2018, 1803.09820; the boundaries as in torch's OneCycleLR)
+                 (Smith 2018, 1803.09820; the boundaries as in torch's OneCycleLR); no warmup
 
     >>> [round(lr_factor(CosineConfig(), u, updates=4, updates_per_epoch=1), 3) for u in range(4)]
     [1.0, 0.854, 0.5, 0.146]
+    >>> step = StepConfig(factor=0.5, every=2, warmup=0.25)
+    >>> [lr_factor(step, u, updates=8, updates_per_epoch=1) for u in range(8)]
+    [0.5, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
     """
     warmup = warmup_updates(schedule, updates=updates)
-    if update < warmup:
-        first = _factor(schedule, 0, updates=updates - warmup, updates_per_epoch=updates_per_epoch)
-        return first * (update + 1) / warmup
-    return _factor(
-        schedule, update - warmup, updates=updates - warmup, updates_per_epoch=updates_per_epoch
-    )
-
-
-def _factor(
-    schedule: ScheduleConfig, update: int, *, updates: int, updates_per_epoch: int
-) -> float:
     epoch = update // updates_per_epoch
+    rise = (update + 1) / warmup if update < warmup else 1.0
     match schedule:
         case ConstantConfig():
-            return 1.0
+            return rise
         case StepConfig():
-            return float(schedule.factor ** (epoch // schedule.every))
+            return rise * float(schedule.factor ** (epoch // schedule.every))
         case ExponentialConfig():
-            return math.exp(-schedule.decay * epoch)
+            return rise * math.exp(-schedule.decay * max(0, epoch - warmup // updates_per_epoch))
         case CosineConfig():
-            return _cosine(1.0, schedule.floor, update / max(updates, 1))
+            behind = max(0, update - warmup) / max(1, updates - warmup)
+            return rise * _cosine(1.0, schedule.floor, behind)
         case OneCycleConfig():
             return _one_cycle(
                 schedule, update, updates, low=schedule.start, high=1.0, end=schedule.end
@@ -79,7 +80,7 @@ def momentum_at(schedule: ScheduleConfig, update: int, *, updates: int) -> float
     """One-cycle's momentum (or first beta) at one update; None where the optimizer's own holds.
 
     It falls from `momentum_high` to `momentum_low` while the learning rate rises, and back
-    (Smith 2018, 1803.09820, section 4.3). During a warmup it stays at `momentum_high`.
+    (Smith 2018, 1803.09820, section 4.3).
 
     >>> momentum_at(ConstantConfig(), 0, updates=10) is None
     True
@@ -88,15 +89,65 @@ def momentum_at(schedule: ScheduleConfig, update: int, *, updates: int) -> float
     """
     if not isinstance(schedule, OneCycleConfig):
         return None
+    high, low = schedule.momentum_high, schedule.momentum_low
+    return _one_cycle(schedule, update, updates, low=high, high=low, end=high)
+
+
+def peak_note(config: Config, *, examples: int) -> str | None:
+    """A sentence where the training is too short for its schedule; None where it is not.
+
+    examples  in the train split.
+
+    >>> from dltune.recipe.schema import TrainConfig
+    >>> tiny = TrainConfig(epochs=1, batch_size="full")
+    >>> config = Config(data={"source": "a.csv"}, train=tiny, schedule=OneCycleConfig())
+    >>> print(peak_note(config, examples=100))
+    optim.lr is never reached, at most 4e-06 of it: one-cycle has 1 update; more epochs or smaller \
+batches give it more
+    """
+    schedule, epochs = config.schedule, config.train.epochs
+    per_epoch = updates_per_epoch(config.train, examples)
+    updates = per_epoch * epochs
     warmup = warmup_updates(schedule, updates=updates)
-    return _one_cycle(
-        schedule,
-        max(0, update - warmup),
-        updates - warmup,
-        low=schedule.momentum_high,
-        high=schedule.momentum_low,
-        end=schedule.momentum_high,
+    if warmup == updates and not isinstance(schedule, ConstantConfig):
+        return (
+            f"the warmup takes all {updates} updates: {schedule.name} never begins; "
+            "a smaller schedule.warmup leaves it some"
+        )
+    match schedule:
+        case StepConfig():
+            # In a warmup the rate is highest right before a fall, or at its end.
+            candidates = [*range(schedule.every * per_epoch, warmup, schedule.every * per_epoch)]
+            highest = [*(fall - 1 for fall in candidates), max(0, warmup - 1)]
+            why = (
+                "the first fall of step comes in the warmup; a schedule.warmup of at most "
+                f"{schedule.every / epochs:.2g} leaves the peak out of it"
+            )
+        case OneCycleConfig():
+            turn = max(0.0, schedule.peak_at * updates - 1)
+            highest = [math.floor(turn), min(math.ceil(turn), updates - 1)]
+            why = (
+                f"one-cycle has {updates} update{'s' * (updates > 1)}; "
+                "more epochs or smaller batches give it more"
+            )
+        case _:
+            return None
+    factor = max(
+        lr_factor(schedule, update, updates=updates, updates_per_epoch=per_epoch)
+        for update in highest
     )
+    if factor >= ALMOST_THE_PEAK:
+        return None
+    return f"optim.lr is never reached, at most {factor:.2g} of it: {why}"
+
+
+def peak_notes(configs: Iterable[Config], *, examples: int) -> tuple[str, ...]:
+    """The first `peak_note` of the configs of a study, or none; says whether it is of all."""
+    notes = [peak_note(config, examples=examples) for config in configs]
+    told = [note for note in notes if note is not None]
+    if not told:
+        return ()
+    return (told[0] if len(told) == len(notes) else f"in some trials {told[0]}",)
 
 
 def _one_cycle(

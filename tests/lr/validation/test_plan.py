@@ -158,6 +158,7 @@ SCHEDULES = {
     "exponential": 'schedule = { name = "exponential", decay = 0.1 }',
     "cosine": 'schedule = { name = "cosine", floor = 0.1 }',
     "warmup": 'schedule = { name = "cosine", warmup = 0.2 }',
+    "step after a warmup": 'schedule = { name = "step", every = 10, warmup = 0.2 }',
     "one-cycle": 'schedule.name = "one-cycle"',
 }
 
@@ -180,6 +181,7 @@ def factors(config: Config, per_epoch: int = 10) -> list[float]:
         pytest.param("exponential", 10, 0.1, id="exponential"),
         pytest.param("cosine", 1, 0.01, id="cosine"),
         pytest.param("warmup", 1, 0.05, id="warmup"),
+        pytest.param("step after a warmup", 1, 0.05, id="step after a warmup"),
         pytest.param("one-cycle", 1, 0.03, id="one-cycle"),
     ],
 )

@@ -34,9 +34,9 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 }
 SCHEDULES: tuple[dict[str, Any], ...] = (
     {"name": "constant", "warmup": 0.2},
-    {"name": "step", "every": 2, "factor": 0.5},
-    {"name": "exponential", "decay": 0.3},
-    {"name": "cosine", "floor": 0.1},
+    {"name": "step", "every": 2, "factor": 0.5, "warmup": 0.15},
+    {"name": "exponential", "decay": 0.3, "warmup": 0.15},
+    {"name": "cosine", "floor": 0.1, "warmup": 0.15},
     {"name": "one-cycle"},
 )
 MODELS: dict[str, dict[str, Any]] = {
@@ -137,6 +137,42 @@ def test_every_optimizer_and_schedule_as_alone(
     looped = outcomes_of(trials, few_digits, stacked=False)
     assert_alike(looped, outcomes_of(trials, few_digits, stacked=True), relative=1e-7)
     assert len({outcome.record.dev_loss for outcome in looped}) == len(trials)
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+@pytest.mark.parametrize(("batch", "per_epoch"), [("full", 1), (32, 3), (15, 5)])
+def test_rates_are_those_of_the_formulas(
+    batch: int | str, per_epoch: int, stacked: bool, few_digits: DeviceData
+) -> None:
+    """With a warmup of 2.5 epochs of 10; a record has the rate of its epoch's last update."""
+    schedules = {
+        "constant": lambda epoch, t: 1.0,
+        "step": lambda epoch, t: 0.5 ** (epoch // 3),
+        "exponential": lambda epoch, t: math.exp(-0.3 * max(0, epoch - 2)),
+        "cosine": lambda epoch, t: (1 + math.cos(math.pi * t)) / 2,
+    }
+    settings = {"step": {"every": 3, "factor": 0.5}, "exponential": {"decay": 0.3}}
+    train = {"epochs": 10, "batch_size": batch, "precision": "float64"}
+    trials = trials_of(
+        [
+            {
+                "model": {"hidden": [4]},
+                "optim": {"lr": 0.01},
+                "schedule": {"name": name, "warmup": 0.25, **settings.get(name, {})},
+                "train": train,
+            }
+            for name in schedules
+        ]
+    )
+    updates, warmup = 10 * per_epoch, round(2.5 * per_epoch)
+    for outcome, formula in zip(
+        outcomes_of(trials, few_digits, stacked=stacked), schedules.values(), strict=True
+    ):
+        for epoch, record in enumerate(outcome.record.history):
+            done = (epoch + 1) * per_epoch  # the last update's number is one less
+            rise = min(1.0, done / warmup)
+            t = max(0, done - 1 - warmup) / (updates - warmup)
+            assert record.lr == pytest.approx(0.01 * rise * formula(epoch, t))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

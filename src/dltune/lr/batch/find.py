@@ -25,9 +25,9 @@ from dltune.lr.find import Loaded, load
 from dltune.lr.sweep import named_failures, untouched_random_states
 from dltune.recipe.schema import Config
 from dltune.training.arithmetic import threads_for
-from dltune.training.batches import batch_examples
 from dltune.training.learner import Learner
 from dltune.training.memory import keep_freed_memory, ran_out_of_memory
+from dltune.training.updates import batch_examples
 
 SMALLEST_BATCH = 8
 

@@ -10,7 +10,7 @@ import torch
 from dltune.recipe.schema import CnnConfig, Config, FactoryConfig
 from dltune.recipe.schema_optim import ExponentialConfig, StepConfig
 from dltune.training.arithmetic import update_flops
-from dltune.training.batches import batch_examples, updates_per_epoch
+from dltune.training.updates import batch_examples, updates_per_epoch
 
 # Candidates are a quarter of a decade apart: between two of them, 1.33 from either, a training
 # differs from the better one by less than another seed would make it differ.

@@ -12,7 +12,6 @@ from torch import nn
 from dltune.data.device import DeviceData
 from dltune.recipe.schema import TrainConfig
 from dltune.training.arithmetic import threads_for, update_flops
-from dltune.training.batches import batch_examples
 from dltune.training.randomness import (
     RandomStream,
     generator_states,
@@ -20,6 +19,7 @@ from dltune.training.randomness import (
     state_differs,
 )
 from dltune.training.stacked.vmapped import named_tensors
+from dltune.training.updates import batch_examples
 
 # Of a batch, since a layer may work on parts of it: no more than in a batch by default, so that a
 # try costs a dozen updates and not more.

@@ -15,7 +15,7 @@ from dltune.models.build import build_model
 from dltune.models.dropout import dropout_layers
 from dltune.recipe.schema import FactoryConfig
 from dltune.training.arithmetic import arithmetic, threads_for, update_flops
-from dltune.training.batches import BatchOrder, batch_examples, update_slices
+from dltune.training.batches import BatchOrder
 from dltune.training.history import Trial
 from dltune.training.learner import (
     CURVE_TRAIN_EXAMPLES,
@@ -34,6 +34,7 @@ from dltune.training.stacked.parameters import StackedParameters
 from dltune.training.stacked.rates import Rates, rows_of
 from dltune.training.stacked.regularizers import Regularizers
 from dltune.training.stacked.vmapped import VmappedNetwork, row_state
+from dltune.training.updates import batch_examples, update_slices
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,160 @@
+"""One line at the foot of a terminal: what is being done, and for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO, Any, Self
+
+from dltune.report.numbers import show_seconds
+
+# Drawn again without any news, so that one sees that it is alive. A thread that wakes once a second
+# takes nothing from a training.
+TICK_SECONDS = 1.0
+# One drawing takes a tenth of a millisecond, so ten a second are 0.1 % of one core.
+REDRAW_SECONDS = 0.1
+USUAL_COLUMNS = 80
+
+
+def is_watched(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal that can draw a line again."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def columns_of(stream: IO[str]) -> int:
+    """How wide a terminal is; `COLUMNS` overrules it, as everywhere."""
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    with contextlib.suppress(OSError, ValueError):  # ValueError: no file behind it
+        return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
+    return USUAL_COLUMNS
+
+
+def whole_seconds(seconds: float) -> str:
+    """A duration that does not flicker.
+
+    >>> whole_seconds(7.6), whole_seconds(63.2)
+    ('8 s', '1 min 3 s')
+    """
+    return f"{seconds:.0f} s" if seconds < 59.5 else show_seconds(seconds)
+
+
+class StatusLine:
+    """A line that is drawn again and again on stderr; where nobody watches, nothing is drawn.
+
+    stage  what is being done, until something else is shown.
+    clock  seconds that only ever rise.
+    tick   seconds after which it is drawn again though nothing has happened.
+
+    Use as a context. Meanwhile whatever is written to `sys.stderr` appears above the line, which
+    disappears at the end. It leaves the last column free: some terminals wrap when it is written.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        tick: float = TICK_SECONDS,
+    ) -> None:
+        self._clock, self._tick = clock, tick
+        self._began = self._drawn = clock()
+        self._text: Callable[[int], str] = lambda columns: f"{stage}  {self.elapsed}"
+        self._length = 0  # of what stands there
+        self._is_open = False  # whether a line above it has no end yet
+        self._stream: IO[str] | None = None
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether somebody watches."""
+        return self._stream is not None
+
+    @property
+    def elapsed(self) -> str:
+        """How long it has been there."""
+        return whole_seconds(self._clock() - self._began)
+
+    def stage(self, text: str) -> None:
+        """From now on this is being done."""
+        self.show(lambda columns: f"{text}  {self.elapsed}")
+
+    def show(self, text: Callable[[int], str]) -> None:
+        """From now on this is shown.
+
+        text  of the columns that there are; called again at every drawing.
+        """
+        self._text = text
+        if self._clock() - self._drawn >= REDRAW_SECONDS:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw it now."""
+        with self._lock:
+            if self._stream is None or self._is_open:
+                return
+            self._drawn = self._clock()
+            columns = columns_of(self._stream) - 1
+            line = self._text(columns)[:columns]
+            self._stream.write("\r" + line.ljust(min(self._length, columns)))
+            self._stream.flush()
+            self._length = len(line)
+
+    def write_above(self, text: str) -> int:
+        """Write to the terminal above the line, which comes back after a whole line only."""
+        with self._lock:
+            assert self._stream is not None
+            if self._length:
+                self._stream.write("\r" + " " * self._length + "\r")
+                self._length = 0
+            count = self._stream.write(text)
+            self._stream.flush()
+            if text:
+                self._is_open = not text.endswith("\n")
+        return count
+
+    def __enter__(self) -> Self:
+        if is_watched(sys.stderr):
+            self._stream = sys.stderr
+            sys.stderr = _Above(self, self._stream)
+            self.draw()
+            threading.Thread(target=self._tick_on, daemon=True).start()
+        return self
+
+    def _tick_on(self) -> None:
+        with contextlib.suppress(OSError):  # the terminal has gone
+            while not self._over.wait(self._tick):
+                self.draw()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        with self._lock:
+            if self._stream is not None:
+                self.write_above("")
+                sys.stderr, self._stream = self._stream, None
+
+
+class _Above:
+    """Stands for stderr while a status line is drawn on it."""
+
+    def __init__(self, status: StatusLine, stream: IO[str]) -> None:
+        self._status, self._stream = status, stream
+
+    def write(self, text: str) -> int:
+        """As a stream does."""
+        return self._status.write_above(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
