@@ -18,7 +18,8 @@ from dltune.recipe.files import load_recipe, relocate
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.runs.checkpoint import read_checkpoint
-from dltune.runs.folder import RunFolder, new_run_path, rebuild_csv
+from dltune.runs.folder import RunFolder, rebuild_csv
+from dltune.runs.new_run import new_run_path
 from dltune.runs.run import check_is_run_folder, load_run
 from dltune.training.history import Trial, TrialRecord, TrialState
 from tests.search.made_up import about, append, bare, finished, opened

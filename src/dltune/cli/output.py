@@ -7,6 +7,7 @@ Only this module and the progress bar write to a stream, so that `dltune ... | h
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -22,7 +23,7 @@ from dltune.errors import UsageError
 FINE = 0
 FINDINGS = 1  # finished, but some trials failed, or a diagnosis has findings
 USER_MISTAKE = 2
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C; 143 SIGTERM, 129 SIGHUP
 PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell reports for `yes | head`
 
 
@@ -53,6 +54,17 @@ def drop_streams() -> None:
 
 
 @contextlib.contextmanager
+def terminal_may_be_gone() -> Iterator[None]:
+    """Inside, what is written to a terminal that was closed (EIO) is lost, and work goes on."""
+    try:
+        yield
+    except OSError as gone:
+        if gone.errno != errno.EIO:
+            raise
+        drop_streams()
+
+
+@contextlib.contextmanager
 def users_code() -> Iterator[None]:
     """Around what may run the user's Python files: their prints are no result, nor is their exit.
 
@@ -73,8 +85,9 @@ def users_code() -> Iterator[None]:
 def write_result(text: str) -> None:
     """Write text and a newline to stdout; leave quietly if the reader has gone (`| head`)."""
     try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        with terminal_may_be_gone():
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
     except BrokenPipeError:
         drop_streams()
         raise typer.Exit(PIPE_CLOSED) from None
@@ -104,9 +117,10 @@ def to_json(value: Any) -> Any:
 
 def say(*lines: str) -> None:
     """Write lines of progress or advice to stderr."""
-    for line in lines:
-        sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    with terminal_may_be_gone():
+        for line in lines:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def say_next(command: str, purpose: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dltune.cli.output import say
+from dltune.cli.output import say, terminal_may_be_gone
 from dltune.report.numbers import count_of, show_error, show_seconds
 from dltune.search.events import EventKind, StudyEvent
 
@@ -93,15 +93,24 @@ class SearchProgress:
         trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with terminal_may_be_gone():
+                self._bar.stop()
 
     def __call__(self, event: StudyEvent) -> None:
         """Take in one event."""
+        with terminal_may_be_gone():
+            self._take(event)
+
+    def _take(self, event: StudyEvent) -> None:
         if event.kind is EventKind.STARTED:
             self._start(event)
         elif event.kind is EventKind.NOTED:
             if self._verbose:
                 self._say(*event.notes)
+        elif event.kind is EventKind.STOPPING:
+            running = count_of(event.running, "trial")
+            keeping = f"{running} end after this update, and are kept as they are"
+            self._say(f"{event.notes[0]}: {keeping}; Ctrl-C stops at once")
         elif event.kind is EventKind.TRAINING:
             self._started, self._before = self._clock(), event.done
         else:

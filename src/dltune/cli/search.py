@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,12 +154,13 @@ def _show(end: StudyEnd, runs_dir: Path, *, as_json: bool) -> int:
     from dltune.cli.show import all_complete, say_diagnose, show_run
     from dltune.runs.run import load_run
     from dltune.search.events import Ending
+    from dltune.search.interrupts import exit_code
 
     run = load_run(end.path, histories="best")
     show_run(run, as_json=as_json)
     if end.ending is Ending.INTERRUPTED:
-        _say_resume(end, runs_dir)
-        return output.INTERRUPTED
+        _say_resume(end, cut=len(run.trials) - len(run.done), runs_dir=runs_dir)
+        return exit_code(end.signal or signal.SIGINT)
     if end.reason:
         output.say(f"the search ended: {end.reason}")
         if end.ending is Ending.STOPPED:
@@ -198,7 +200,7 @@ def _read(
 def _run_path(
     given: Recipe | None, recipe: Path | None, *, name: str | None, runs_dir: Path, resume: bool
 ) -> Path:
-    from dltune.runs.folder import new_run_path
+    from dltune.runs.new_run import new_run_path
     from dltune.runs.run import find_run
 
     if not resume:
@@ -212,8 +214,9 @@ def _run_path(
     return find_run(name, runs_dir=runs_dir)
 
 
-def _say_resume(end: StudyEnd, runs_dir: Path) -> None:
+def _say_resume(end: StudyEnd, *, cut: int, runs_dir: Path) -> None:
     kept = f"interrupted: {len(end.trials)} of {end.total} trials are done and kept"
+    kept += f", {cut} as far as they had come" if cut else ""
     output.say(f"{kept}; go on with: {_resume_command(end, runs_dir)}")
 
 

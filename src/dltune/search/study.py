@@ -221,7 +221,7 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShel
         config = _some_config(run.recipe, run.about.seed)
         asked["study"] = {"strategy": strategy, "config": config}
         changes: dict[str, tuple[str, ...]] = {}
-        if run.best is None or asked["total"] > len(run.trials):  # else nothing is trained
+        if not run.has_complete or asked["total"] > len(run.done):  # else nothing is trained
             accept = request.accept_changes
             if all(map(names_file, run.about.data_hashes)):
                 # Before they are loaded, as other files may not even be such data.
@@ -256,7 +256,7 @@ def _asked(recipe: Recipe | None, run: Run, request: Request) -> tuple[Strategy,
         strategy=request.strategy,
         seed=request.seed,
         options=request.options,
-        last=run.trials[-1].number if run.trials else None,
+        last=max((trial.number for trial in run.done), default=None),
         trials=request.trials,
     )
     strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)

@@ -37,12 +37,18 @@ class LoopedEngine:
         self._best: dict[int, dict[str, torch.Tensor]] = {}
         self._epochs = dict.fromkeys(self._alive, 0)
 
-    def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
+    def run_epoch(
+        self, interrupted: Callable[[], object] = bool
+    ) -> Mapping[int, EpochRecord | Stop]:
         """One more epoch of every living trial; a trial that cannot go on gives a Stop."""
-        return {
-            number: guarded(trial.config, lambda trial=trial: self._epoch_of(trial))  # type: ignore[misc]
-            for number, trial in self._alive.items()
-        }
+        seen: dict[int, EpochRecord | Stop] = {}
+        for number, trial in self._alive.items():
+            one = guarded(trial.config, lambda trial=trial: self._epoch_of(trial, interrupted))  # type: ignore[misc]
+            if one is not None:
+                seen[number] = one
+            if interrupted():
+                break
+        return seen
 
     def keep_best(self, trials: Collection[int]) -> None:
         """Remember the present weights of these living trials as their best."""
@@ -76,7 +82,7 @@ class LoopedEngine:
         """The trial's number of trainable values; 0 if its model could not be built."""
         return self._learners[trial].parameter_count() if trial in self._learners else 0
 
-    def _epoch_of(self, trial: Trial) -> EpochRecord:
+    def _epoch_of(self, trial: Trial, interrupted: Callable[[], object]) -> EpochRecord | None:
         if trial.number not in self._learners:
             self._learners[trial.number] = Learner(
                 trial.config, seed=trial.seed, data=self._data, folder=self._folder
@@ -85,7 +91,9 @@ class LoopedEngine:
         # From here on: the first optimizer of a process makes torch import for a second or two.
         start = time.perf_counter()
         with threads_for(learner.update_flops()), learner.own_randomness():
-            update = learner.run_epoch()
+            update = learner.run_epoch(interrupted)
+            if update is None:
+                return None
             train, dead_units = learner.measure_train()
             dev = learner.measure(learner.data.dev)
         self._epochs[trial.number] += 1

@@ -18,8 +18,8 @@ from dltune.search.executors.processes import (
     oom_kills,
     reason_of,
     threads_in_environment,
-    without_ctrl_c,
     without_main,
+    without_signals,
     worker_context,
 )
 from dltune.search.executors.worker import Ready, WorkerSetup
@@ -40,7 +40,7 @@ def test_a_child_never_gets_ctrl_c_and_the_parent_gets_it_afterwards() -> None:
     got: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: got.append(number))
     try:
-        with without_ctrl_c():
+        with without_signals():
             child = subprocess.run(
                 [sys.executable, "-c", program], capture_output=True, text=True, check=True
             )

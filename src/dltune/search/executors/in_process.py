@@ -51,9 +51,13 @@ class InProcess:
     ) -> Generator[Progress, None, None]:
         jobs = Jobs(trials, self._book, workers=1, best=best)
         yield from jobs.begin()
-        while job := jobs.take():
+        while not self._trainer.interrupted_by and (job := jobs.take()):
             for message in self._trainer.do(job):
                 yield from jobs.follow(job, message)
+
+    def stop(self, reason: str, *, seconds: float | None = None) -> None:
+        """Let the cohort end after its next update; in this process nothing can end it earlier."""
+        self._trainer.interrupted_by = reason
 
     def close(self) -> None:
         """Nothing is held."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
+import multiprocessing
 from collections.abc import Collection, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -12,9 +14,9 @@ from typing import Self
 
 from dltune.errors import TrainingError
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors.jobs import Jobs
+from dltune.search.executors.jobs import Cohort, Jobs
 from dltune.search.executors.processes import Worker, start_server
-from dltune.search.executors.protocol import Progress
+from dltune.search.executors.protocol import Noted, Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
 from dltune.search.plan import PlanBook
@@ -75,6 +77,9 @@ class WorkerPool:
             for number in range(workers)
         ]
         self._workers: list[Worker] = []
+        # Why all is to end, and within how many seconds; and what tells it to `_wait`.
+        self._interruption: tuple[str, float | None] | None = None
+        self._awaited, self._alarm = multiprocessing.Pipe(duplex=False)
 
     def start(self) -> None:
         """Start every worker that does not run, in the background; `run` does it otherwise."""
@@ -106,16 +111,46 @@ class WorkerPool:
         )
         try:
             yield from jobs.begin()
-            while jobs or self._busy:
+            while self._interruption is None and (jobs or self._busy):
                 self._hand_out(jobs)
-                for worker in self._wait():
-                    message = worker.receive()
-                    if message is None:
-                        yield from self._restart(worker, jobs)
-                    else:
-                        yield from self._follow(worker, message, jobs)
+                yield from self._hear(jobs)
+            yield from self._interrupt()
+            while self._busy:
+                yield from self._hear(jobs)
         finally:  # nobody is busy at the end, unless the caller has enough or something went wrong
             self._stop(self._busy)
+
+    def _hear(self, jobs: Jobs) -> Iterator[Progress]:
+        """Wait for the next messages, and take them in."""
+        for worker in self._wait():
+            message = worker.receive()
+            if message is not None:
+                yield from self._follow(worker, message, jobs)
+            elif self._interruption is None:
+                yield from self._restart(worker, jobs)
+            else:
+                self._give_up(worker)
+
+    def stop(self, reason: str, *, seconds: float | None = None) -> None:
+        """Let cohorts end after their next update, within some seconds; begin nothing new."""
+        self._interruption = (reason, seconds)
+        with contextlib.suppress(OSError):
+            self._alarm.send_bytes(b"!")
+
+    def _interrupt(self) -> Iterator[Progress]:
+        if self._interruption is None:
+            return
+        yield Noted(text=self._interruption[0])
+        reason, seconds = self._interruption
+        for worker in self._busy:
+            if isinstance(worker.job, Cohort):
+                worker.interrupt(reason, seconds=seconds)
+            else:  # a question, whose answer nobody needs any more
+                self._give_up(worker)
+
+    def _give_up(self, worker: Worker) -> None:
+        self._stop([worker])
+        worker.finish()
 
     @property
     def _busy(self) -> list[Worker]:
@@ -137,17 +172,20 @@ class WorkerPool:
 
     def _wait(self) -> list[Worker]:
         """Wait until workers have something to tell, have died or are late; the former two."""
-        left = min(worker.seconds_left for worker in self._workers)
-        connections = [worker.connection for worker in self._workers]
+        workers = [worker for worker in self._workers if not worker.is_stopped]
+        left = min(worker.seconds_left for worker in workers)
+        connections = [worker.connection for worker in workers]
         # One that starts in the background has no process yet: its end is told by its pipe.
-        ends = [worker.sentinel for worker in self._workers if worker.sentinel is not None]
-        ready = wait([*connections, *ends], None if left == math.inf else max(0.0, left))
-        for worker in self._workers:
+        ends = [worker.sentinel for worker in workers if worker.sentinel is not None]
+        ready = wait(
+            [self._awaited, *connections, *ends], None if left == math.inf else max(0.0, left)
+        )
+        if self._awaited in ready:
+            self._awaited.recv_bytes()
+        for worker in workers:
             worker.end_if_late()
         return [
-            worker
-            for worker in self._workers
-            if worker.connection in ready or worker.sentinel in ready
+            worker for worker in workers if worker.connection in ready or worker.sentinel in ready
         ]
 
     def _follow(self, worker: Worker, message: Message, jobs: Jobs) -> Iterator[Progress]:
@@ -198,6 +236,8 @@ class WorkerPool:
         self._stop(self._workers)
         self._workers = []
         self._data.close()
+        self._awaited.close()
+        self._alarm.close()
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:

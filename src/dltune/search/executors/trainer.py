@@ -47,6 +47,9 @@ class Trainer:
     trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
     workers        processes that train at the same time.
     cores          what a process has that is alone; None for what it has anyway.
+
+    interrupted_by  why trials end after their next update, and no other begins; empty while nothing
+                    interrupts. Another thread, or the handler of a signal, may set it.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Trainer:
         self._stack_option, self._trial_seconds = stack, trial_seconds
         self._workers, self._cores = workers, cores
         self._told: Environment | None = None
+        self.interrupted_by = ""
 
     def do(self, job: Job) -> Iterator[Progress | StackFailed | Answer]:
         """What happens while a job is done."""
@@ -87,7 +91,8 @@ class Trainer:
                 yield from self._stack(cohort, best)
             else:
                 for trial in cohort.trials:
-                    yield from self._alone(trial, cohort, best)
+                    if not self.interrupted_by:
+                        yield from self._alone(trial, cohort, best)
 
     def _stack(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress | StackFailed]:
         from dltune.training.engine import Stop
@@ -124,7 +129,7 @@ class Trainer:
         yield StackFailed(stack=size, reason=reason, limit=limit)
         middle = (len(rest) + 1) // 2
         for half in (rest[:middle], rest[middle:]):
-            if half:
+            if half and not self.interrupted_by:
                 yield from self._stack(dataclasses.replace(cohort, trials=half), best)
 
     def _alone(self, trial: Trial, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
@@ -150,6 +155,7 @@ class Trainer:
             folder=self._folder,
             stacked=cohort.stacked,
             trial_seconds=self._trial_seconds,
+            interrupted=lambda: self.interrupted_by,
         ):
             if epoch.records:
                 yield EpochEnded(records=epoch.records)
