@@ -1,4 +1,4 @@
-"""New runs: where one goes, and one that a single process makes, which has something to keep or goes."""
+"""New runs: where one goes, and one that is made from its beginning to its end by one process."""
 
 from __future__ import annotations
 

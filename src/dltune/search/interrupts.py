@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 from typing import Any
 
@@ -117,6 +117,24 @@ def interruptible() -> Iterator[Interrupts]:
     """Inside, a signal raises `Interruption` wherever it strikes, once."""
     with Interrupts() as interrupts, interrupts.allowed():
         yield interrupts
+
+
+@contextlib.contextmanager
+def without_signals(blocked: Collection[int] = SIGNALS) -> Iterator[None]:
+    """Processes that are started inside get no Ctrl-C, SIGTERM or SIGHUP while they load Python.
+
+    Each may reach the whole process group, and this process alone is to handle it: in
+    another thread at once, in this one when the block ends. A blocked signal is inherited, unlike a
+    handler. Windows cannot block it; there a worker ignores it once it runs.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Leave:

@@ -19,10 +19,10 @@ from dltune.search.executors.processes import (
     reason_of,
     threads_in_environment,
     without_main,
-    without_signals,
     worker_context,
 )
 from dltune.search.executors.worker import Ready, WorkerSetup
+from dltune.search.interrupts import without_signals
 
 
 def test_threads_are_told_to_children_and_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:

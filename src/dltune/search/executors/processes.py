@@ -14,18 +14,17 @@ import dataclasses
 import math
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dltune.search.interrupts import SIGNALS
+from dltune.search.interrupts import SIGNALS, without_signals
 
 if TYPE_CHECKING:
     from dltune.search.executors.jobs import Job
@@ -78,24 +77,6 @@ def start_server() -> None:
     coordinator = {COORDINATOR_VARIABLE: str(os.getpid())} if in_main_thread else {}
     with without_signals(), environment({**threads_in_environment(1), **coordinator}):
         forkserver.ensure_running()
-
-
-@contextlib.contextmanager
-def without_signals(blocked: Collection[int] = SIGNALS) -> Iterator[None]:
-    """Processes that are started inside get no Ctrl-C, SIGTERM or SIGHUP while they load Python.
-
-    Each may reach the whole process group, and this process alone is to handle it: in
-    another thread at once, in this one when the block ends. A blocked signal is inherited, unlike a
-    handler. Windows cannot block it; there a worker ignores it once it runs.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -139,10 +139,7 @@ class StackedLearner:
             yield
 
     def run_epoch(self, interrupted: Callable[[], object] = bool) -> StackUpdate | None:
-        """Train on every batch of one epoch, each row at its schedule's rates.
-
-        interrupted  asked after every update but the last; where it says so, None comes back.
-        """
+        """As `training.learner.Learner.run_epoch`, each row at its schedule's rates."""
         with contextlib.closing(self.epoch_updates()) as updates:
             return next((one for one in updates if one is not None or interrupted()), None)
 
