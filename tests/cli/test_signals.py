@@ -39,11 +39,13 @@ device = "cpu"
 """
 HANGS = """\
 import time
+from pathlib import Path
 from torch import nn
 
 class Hangs(nn.Linear):
     def forward(self, x):
         if self.training:
+            Path("hangs").touch()
             time.sleep(600)
         return super().forward(x.flatten(1))
 
@@ -229,10 +231,10 @@ def test_a_hanging_worker_is_given_up_after_sigterm(start: Start, tmp_path: Path
     (tmp_path / "net.py").write_text(HANGS)
     process = start(
         *("search", "many.toml", "--set", 'model={ factory = "net.py:build" }', "--trials", "2"),
-        *("--name", "cut", "--workers", "2", "--stack", "off", "--verbose"),
+        *("--name", "cut", "--workers", "2", "--stack", "off"),
     )
-    wait_for(says("one after another"))
-    time.sleep(1)
+    wait_for((tmp_path / "hangs").exists)
+    time.sleep(0.5)  # both of them
     process.terminate()
     _, errors = ended(process, tmp_path)
     assert process.returncode == 143
@@ -245,10 +247,10 @@ def test_a_second_ctrl_c_ends_a_hanging_worker_at_once(start: Start, tmp_path: P
     (tmp_path / "net.py").write_text(HANGS)
     process = start(
         *("search", "many.toml", "--set", 'model={ factory = "net.py:build" }', "--trials", "2"),
-        *("--name", "cut", "--workers", "2", "--stack", "off", "--verbose"),
+        *("--name", "cut", "--workers", "2", "--stack", "off"),
     )
-    wait_for(says("one after another"))
-    time.sleep(1)
+    wait_for((tmp_path / "hangs").exists)
+    time.sleep(0.5)  # both of them
     process.send_signal(signal.SIGINT)
     wait_for(says("Ctrl-C stops at once"))
     process.send_signal(signal.SIGINT)
