@@ -13,6 +13,7 @@ import torch
 
 from dltune.data.device import DeviceData, wait_for
 from dltune.recipe.schema import FactoryConfig
+from dltune.recipe.users_code import let_signals_through
 from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 from dltune.training.batches import batch_examples, updates_per_epoch
 from dltune.training.history import Trial
@@ -90,7 +91,8 @@ def probe(
     while 1 < size <= largest:
         try:
             seconds[size] = _stacked_seconds(trials[:size], data, folder)
-        except Exception as error:
+        except BaseException as error:  # the user's code may raise anything
+            let_signals_through(error)
             if not (ran_out_of_memory(error) or isinstance(config.model, FactoryConfig)):
                 raise
             break

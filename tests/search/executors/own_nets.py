@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -74,6 +75,61 @@ def killed_once(inputs: tuple[int, ...], outputs: int) -> nn.Module:
     return KilledOnce(inputs, outputs)
 
 
+class Own(BaseException):
+    pass
+
+
+ANYTHING = {
+    "cancelled": asyncio.CancelledError,
+    "interrupt": KeyboardInterrupt,
+    "closing": GeneratorExit,
+    "exit": SystemExit,
+    "stop": StopIteration,
+    "own": Own,
+}
+
+
+class RaisesAnything(Net):
+    """Raises what is no Exception, at the place that is asked for."""
+
+    kind = place = ""
+
+    def meet(self, place: str) -> None:
+        if place == self.place:
+            raise ANYTHING[self.kind]("enough")
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        self.meet("training")
+        if rows_of(x) > 2:
+            self.meet("stack")
+        return x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.meet("forward")
+        return super().forward(x)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.meet("state_dict")
+        return super().state_dict(*args, **kwargs)
+
+
+def raises_anything(inputs: tuple[int, ...], outputs: int, kind: str, place: str) -> nn.Module:
+    net = RaisesAnything(inputs, outputs)
+    net.kind, net.place = kind, place
+    net.meet("factory")
+    return net
+
+
+class Interrupted(Net):
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        signal.raise_signal(signal.SIGINT)
+        return x
+
+
+def interrupted(inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    return Interrupted(inputs, outputs)
+
+
 class Exits(Net):
     code = 0
 
@@ -85,15 +141,6 @@ def exits(inputs: tuple[int, ...], outputs: int, code: int) -> nn.Module:
     net = Exits(inputs, outputs)
     net.code = code
     return net
-
-
-class CallsSysExit(Net):
-    def act(self, x: torch.Tensor) -> torch.Tensor:
-        sys.exit(3)
-
-
-def calls_sys_exit(inputs: tuple[int, ...], outputs: int) -> nn.Module:
-    return CallsSysExit(inputs, outputs)
 
 
 class Hangs(Net):

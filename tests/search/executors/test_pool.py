@@ -76,7 +76,6 @@ def test_a_killed_worker_costs_one_more_try(build: Build) -> None:
         ("killed", None, "worker killed (signal 9)"),
         ("exits", "model.code=0", "worker exited (code 0)"),
         ("exits", "model.code=5", "worker exited (code 5)"),
-        ("calls_sys_exit", None, "worker exited (code 3)"),
     ],
 )
 def test_a_trial_that_ends_its_worker_twice_fails(

@@ -128,9 +128,17 @@ class Trainer:
                 yield from self._stack(dataclasses.replace(cohort, trials=half), best)
 
     def _alone(self, trial: Trial, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
+        from dltune.training.engine import Stop
+        from dltune.training.looped import guarded
+
+        training = self._together(dataclasses.replace(cohort, trials=(trial,), stacked=False), best)
         try:
-            one = dataclasses.replace(cohort, trials=(trial,), stacked=False)
-            yield from self._together(one, best)
+            while progress := guarded(trial.config, lambda: next(training, None)):
+                if isinstance(progress, Stop):
+                    record = trial.record(TrialState.FAILED, progress.reason)
+                    yield TrialEnded(record=record, checkpoint=None)
+                    return
+                yield progress
         except DltuneError as error:
             # A setting that does not fit this trial, e.g. a loss that its task does not have: other
             # points of the space may be fine. If all are like it, the study stops.

@@ -94,11 +94,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
             connection.send(Done())
     except (EOFError, ConnectionError):  # the coordinator has closed its end
         return
-    except SystemExit as end:
-        # A user's model has called sys.exit: what it asks for, and the trial ends like one whose
-        # worker has died.
-        os._exit(end.code if isinstance(end.code, int) else 1)
-    except Exception:
+    except BaseException:  # whatever it is, a silent end would look like the user's code's
         connection.send(Broken(traceback.format_exc()))
 
 

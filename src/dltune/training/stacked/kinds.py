@@ -13,6 +13,7 @@ from torch import nn
 from dltune.data.device import DeviceData, in_double
 from dltune.models.build import build_model
 from dltune.recipe.schema import Config
+from dltune.recipe.users_code import let_signals_through
 from dltune.training.randomness import RandomStream, seed_all
 from dltune.training.stacked.behaviour import behaviour, copies, tried_examples
 from dltune.training.stacked.stackable import DROPOUT_LAYERS
@@ -54,24 +55,28 @@ def kinds(
         for key, config in sets.items():
             if len(first) == len(found) == ENOUGH_TO_TELL:
                 break
-            module = _build(config, data, folder, seed)
-            if module is None:
+            built = _build(config, data, folder, seed)
+            if built is None:
                 found[key] = None
                 continue
-            made_of = json.dumps(structure(module))
-            module = module.to(_in_its_precision(config, data).train.features.dtype)
+            module, made_of = built
             start = starts.setdefault(made_of, copies(module))
             does = _behaviour(module, start, config, data, seed) or key
             found[key] = first.setdefault((made_of, does), key)
     return [found.get(key, key) for key in keys]
 
 
-def _build(config: Config, data: DeviceData, folder: Path, seed: int) -> nn.Module | None:
-    """The module; None if it cannot be built."""
+def _build(
+    config: Config, data: DeviceData, folder: Path, seed: int
+) -> tuple[nn.Module, str] | None:
+    """The module, and what it is made of; None if it cannot be built."""
     seed_all(seed, data.device)
     try:
-        return build_model(config.model, inputs=data.inputs, outputs=data.outputs, folder=folder)
-    except Exception:  # the user's code may raise anything; the trial will tell what
+        module = build_model(config.model, inputs=data.inputs, outputs=data.outputs, folder=folder)
+        made_of = json.dumps(structure(module))
+        return module.to(_in_its_precision(config, data).train.features.dtype), made_of
+    except BaseException as error:  # the trial will tell what
+        let_signals_through(error)
         return None
 
 
@@ -96,7 +101,8 @@ def _behaviour(
         for part in dropout:
             part.p = 0.0  # then it draws none
         quiet, draws = behaviour(module, start, examples, outputs=data.outputs, seed=seed)
-    except Exception:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         return None
     return None if draws else f"{text} {quiet} {shares}"
 
