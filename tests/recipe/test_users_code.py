@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -12,8 +12,6 @@ import pytest
 
 from dltune.recipe.references import load_reference
 from dltune.recipe.users_code import in_a_line, in_words, let_signals_through
-
-Handler = Callable[[int, FrameType | None], object]
 
 
 def raises_interrupt(number: int, frame: FrameType | None) -> None:
@@ -54,10 +52,10 @@ def raise_it(error: BaseException) -> None:
 
 
 @pytest.fixture(name="handler", params=HANDLERS.values(), ids=HANDLERS)
-def fixture_handler(request: pytest.FixtureRequest) -> Handler:
+def fixture_handler(request: pytest.FixtureRequest) -> Iterator[None]:
     before = signal.signal(signal.SIGINT, request.param)
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
-    return request.param  # type: ignore[no-any-return]
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("handler")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -145,12 +146,26 @@ def exits(inputs: tuple[int, ...], outputs: int, code: int) -> nn.Module:
 
 class Hangs(Net):
     def act(self, x: torch.Tensor) -> torch.Tensor:
+        (HERE / f"pid-{os.getpid()}").touch()
         time.sleep(600)
         return x
 
 
 def hangs(inputs: tuple[int, ...], outputs: int) -> nn.Module:
     return Hangs(inputs, outputs)
+
+
+class KeepsTheLock(Net):
+    """One call that takes a minute and lets no other thread of its process have a turn."""
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        (HERE / f"pid-{os.getpid()}").touch()
+        re.match("(a*)*b", 32 * "a")
+        return x
+
+
+def keeps_the_lock(inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    return KeepsTheLock(inputs, outputs)
 
 
 class Slow(Net):

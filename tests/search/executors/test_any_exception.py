@@ -66,8 +66,7 @@ def test_a_real_ctrl_c_in_the_users_code_is_one(folder: Path, stack: StackOption
     try:
         with pytest.raises(KeyboardInterrupt):
             train(executor, trials)
-        with Interrupts() as interrupts:
-            with pytest.raises(KeyboardInterrupt), interrupts.allowed():
-                train(executor, trials)
+        with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt), interrupts.allowed():
+            train(executor, trials)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -20,7 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from dltune.search.executors.jobs import Answer, StackFailed
-from dltune.search.executors.processes import threads_in_environment
+from dltune.search.executors.parent import end_with
+from dltune.search.executors.processes import PRELOADED, threads_in_environment
 from dltune.search.executors.protocol import EpochEnded, Progress, TrialEnded
 from dltune.search.executors.shared_data import MappedShelf
 from dltune.search.executors.trainer import Trainer
@@ -80,7 +81,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
 
     connection  brings a job and where its data set is, and takes what comes of it.
     """
-    threading.Thread(target=_end_with_coordinator, daemon=True).start()
+    _end_with_coordinator()
     try:
         shelf = MappedShelf(setup.folder)
         trainer = _prepare(setup, shelf)
@@ -99,7 +100,18 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
 
 
 def _end_with_coordinator() -> None:
-    """End this process when the coordinator is gone, even where the user's code hangs."""
+    """See to it that this process ends when the coordinator is gone, whatever it does then.
+
+    Where it was forked, that is the system's doing: the server ends with the coordinator, and this
+    process with the server. Elsewhere a thread does it, as soon as it gets a turn.
+    """
+    server = sys.modules.get(PRELOADED)
+    if server is not None:
+        end_with(server.SERVER)
+    threading.Thread(target=_watch_coordinator, daemon=True).start()
+
+
+def _watch_coordinator() -> None:
     coordinator = multiprocessing.parent_process()
     assert coordinator is not None
     coordinator.join()
