@@ -120,6 +120,15 @@ def test_one_worker_is_this_process(tmp_path: Path) -> None:
     assert isinstance(alone, InProcess)
 
 
+def test_a_limit_needs_a_process_that_can_be_stopped(tmp_path: Path) -> None:
+    limited = build_executor(
+        DataShelf(tmp_path), tmp_path, trials=9, device="cpu", workers=1, trial_timeout=60.0
+    )
+    with limited:
+        assert isinstance(limited, WorkerPool)
+        assert len(limited.setups) == 1
+
+
 def test_starting_early_is_light() -> None:
     """It is the first thing that a command does: nothing may be imported for it."""
     program = (
@@ -134,7 +143,8 @@ def test_starting_early_is_light() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no server here")
-def test_nothing_is_started_where_one_process_will_do() -> None:
+@pytest.mark.parametrize(("workers", "timeout"), [(2, None), (1, 60.0)])
+def test_nothing_is_started_where_one_process_will_do(workers: int, timeout: float | None) -> None:
     program = (
         "import os\n"
         "from pathlib import Path\n"
@@ -143,9 +153,10 @@ def test_nothing_is_started_where_one_process_will_do() -> None:
         "    stats = [path.read_text() for path in Path('/proc').glob('[0-9]*/stat')]\n"
         "    parents = [one.rpartition(')')[2].split()[1] for one in stats]\n"
         "    return parents.count(str(os.getpid()))\n"
-        "start_early(1)\n"
+        "start_early(1, trials=4, trial_timeout=None)\n"
+        "start_early(2, trials=1, trial_timeout=None)\n"
         "assert children() == 0\n"
-        "start_early(2)\n"
+        f"start_early({workers}, trials=2, trial_timeout={timeout})\n"
         "assert children() == 2\n"  # multiprocessing's own, and the server
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path.cwd())

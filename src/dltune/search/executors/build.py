@@ -32,16 +32,18 @@ WorkersOption = Literal["auto"] | int
 """One for each GPU or core, or so many."""
 
 
-def start_early(workers: WorkersOption) -> None:
+def start_early(workers: WorkersOption, *, trials: int | None, trial_timeout: float | None) -> None:
     """Begin to load torch for worker processes; returns at once.
 
-    workers  as for `build_executor`, which goes on from here. Where one process will do, nothing
-             happens.
+    workers, trials, trial_timeout  as for `build_executor`, which goes on from here; None for an
+                                    unknown number of trials. Where one process will do, nothing
+                                    happens.
 
     To be called in the main thread.
     """
     auto = workers == "auto" and cores() > 1 and len(gpus("auto")) != 1
-    if auto or (workers != "auto" and workers > 1):
+    several = trials != 1 and (auto or (workers != "auto" and workers > 1))
+    if several or trial_timeout is not None:
         start_server()
 
 
@@ -63,7 +65,8 @@ def build_executor(
     trials         that are still to be trained.
     device         `train.device` of the recipe.
     code_folders   below which Python files are the user's.
-    workers        processes; 1 trains in this one, which then loads torch.
+    workers        processes; 1 trains in this one, which then loads torch, unless there is a
+                   limit: nothing can stop a training in this process.
     stack          "auto" measures once for each shape, "off" trains one after another, a number
                    makes stacks of at most so many trials without measuring.
     trial_timeout  seconds that a trial may train; None: no limit.
@@ -75,12 +78,10 @@ def build_executor(
 
     book = PlanBook(folder / STACK_FILE, stack)
     count = worker_count(workers, device=device, trials=trials)
-    if count == 1:
+    if count == 1 and trial_timeout is None:
         from dltune.search.executors.in_process import InProcess
 
-        return InProcess(
-            shelf, folder, book=book, code_folders=code_folders, trial_seconds=trial_timeout
-        )
+        return InProcess(shelf, folder, book=book, code_folders=code_folders)
     from dltune.search.executors.pool import WorkerPool
 
     pool = WorkerPool(

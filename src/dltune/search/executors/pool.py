@@ -12,7 +12,7 @@ from typing import Self
 
 from dltune.errors import TrainingError
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors.jobs import Jobs
+from dltune.search.executors.jobs import Cohort, Job, Jobs
 from dltune.search.executors.processes import Worker, start_server
 from dltune.search.executors.protocol import Progress
 from dltune.search.executors.shared_data import SharedData
@@ -59,7 +59,9 @@ class WorkerPool:
         trial_seconds: float | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._data, self._book = SharedData(shelf), book
+        limit = "" if trial_seconds is None else " without --trial-timeout"
+        self._alone = f"type --workers 1{limit}"
+        self._data, self._book = SharedData(shelf, otherwise=self._alone), book
         self._trial_seconds, self._grace_seconds = trial_seconds, grace_seconds
         self.setups = [
             WorkerSetup(
@@ -129,11 +131,18 @@ class WorkerPool:
             job = jobs.take([one.job for one in self._busy if one.job is not None])
             if job is None:
                 return
-            seconds = None
-            if self._trial_seconds is not None:
-                seconds = self._trial_seconds * len(job.trials) + self._grace_seconds
             data = self._data.folder_of(job.trials[0].config.data)
-            worker.give(job, data, seconds=seconds)
+            worker.give(job, data, seconds=self._seconds_for(job))
+
+    def _seconds_for(self, job: Job) -> float | None:
+        """After which the worker is stopped; None for no limit.
+
+        A question, which takes some updates in each of a few forms, has the time of one trial.
+        """
+        if self._trial_seconds is None:
+            return None
+        count = len(job.trials) if isinstance(job, Cohort) else 1
+        return self._trial_seconds * count + self._grace_seconds
 
     def _wait(self) -> list[Worker]:
         """Wait until workers have something to tell, have died or are late; the former two."""
@@ -175,7 +184,7 @@ class WorkerPool:
             why = worker.problem or "they end while they start"
             raise TrainingError(
                 f"worker processes cannot be started here: {why}",
-                hint="Type --workers 1 to train in one process.",
+                hint=f"{self._alone.capitalize()} to train in one process.",
             )
         failure = worker.failure() if worker.has_begun else None  # else it has died in idleness
         self._stop([worker])

@@ -26,11 +26,12 @@ PARTS = ("features", "targets")
 class SharedData:
     """The coordinator's side: writes data sets into a temporary folder, which `close` removes.
 
-    shelf  where they come from.
+    shelf      where they come from.
+    otherwise  what to do where no folder takes them.
     """
 
-    def __init__(self, shelf: DataShelf) -> None:
-        self._shelf = shelf
+    def __init__(self, shelf: DataShelf, *, otherwise: str = "type --workers 1") -> None:
+        self._shelf, self._otherwise = shelf, otherwise
         self._folders: dict[str, Path] = {}
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -50,7 +51,7 @@ class SharedData:
             except OSError as problem:
                 raise DataError(
                     f"{folder}: cannot write {dataset.name} for the worker processes ({problem})",
-                    hint="Set TMPDIR to a folder with more room, or type --workers 1.",
+                    hint=f"Set TMPDIR to a folder with more room, or {self._otherwise}.",
                 ) from problem
             self._folders[key] = folder
         return self._folders[key]

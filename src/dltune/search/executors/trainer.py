@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ class Trainer:
         self._shelf, self._folder, self._code_folders = shelf, folder, code_folders
         self._stack_option, self._trial_seconds = stack, trial_seconds
         self._workers, self._cores = workers, cores
+        self._seconds_at_most = math.inf if trial_seconds is None else trial_seconds  # of a try
         self._told: Environment | None = None
 
     def do(self, job: Job) -> Iterator[Progress | StackFailed | Answer]:
@@ -206,6 +208,7 @@ class Trainer:
                     waiting=len(trials),
                     processes=self._workers,
                     threads=self._cores or 1,
+                    seconds_at_most=self._seconds_at_most,
                 ),
             )
         except DltuneError as error:
@@ -240,7 +243,8 @@ class Trainer:
             data = self._data(configs[0])
         except DltuneError:  # the trials will tell what
             return [CANNOT_BE_BUILT] * len(configs)
-        found = kinds(configs, data, folder=self._folder, seed=0)
+        most = self._seconds_at_most
+        found = kinds(configs, data, folder=self._folder, seed=0, seconds_at_most=most)
         return [CANNOT_BE_BUILT if kind is None else kind for kind in found]
 
     def _data(self, config: Config) -> DeviceData:

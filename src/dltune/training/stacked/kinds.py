@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,13 +28,19 @@ ENOUGH_TO_TELL = 8
 
 
 def kinds(
-    configs: Sequence[Config], data: DeviceData, *, folder: Path, seed: int
+    configs: Sequence[Config],
+    data: DeviceData,
+    *,
+    folder: Path,
+    seed: int,
+    seconds_at_most: float = math.inf,
 ) -> list[str | None]:
     """For each config a text, equal where the models may be rows of one stack.
 
     configs  with a user's model, alike in the data, the size of a batch and the precision.
     folder   where the factory is looked up.
     seed     of the weights that the models are tried with.
+    seconds_at_most  after which no further model is tried, and each is a kind of its own.
 
     A stack has one module for all rows, and for each row only its own parameters and buffers. So
     models may share one if their arguments are equal, or if they have the same layers and shapes
@@ -50,10 +58,11 @@ def kinds(
     first: dict[tuple[str, str], str] = {}  # by what modules are made of, and what they do
     starts: dict[str, list[torch.Tensor]] = {}  # by what they are made of: tensors of the first
     found: dict[str, str | None] = {}
+    end = time.monotonic() + seconds_at_most
     with RandomStream(seed, data.device).active(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trials will repeat them
         for key, config in sets.items():
-            if len(first) == len(found) == ENOUGH_TO_TELL:
+            if len(first) == len(found) == ENOUGH_TO_TELL or time.monotonic() >= end:
                 break
             built = _build(config, data, folder, seed)
             if built is None:
