@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from dltune.errors import FolderTakenError
 # Whoever lists the runs holds each of them for a moment, to see whether another can.
 LOCK_TRIES, LOCK_TRY_SECONDS = 3, 0.03
 
-UNFINISHED = ".{name}.new-{token}"  # of a folder that is being made
+UNFINISHED = ".{name}.new-"  # how the name of a folder begins that is being made
+TOKEN_BYTES = 4  # drawn for the rest of such a name
 
 
 class FolderLock:
@@ -117,8 +119,8 @@ def new_folder(path: Path) -> Iterator[tuple[Path, FolderLock]]:
     if path.parent.exists() and not path.parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
-    unfinished, lock = _make(path)
+    sweep(path.parent, UNFINISHED.format(name="*"))
+    unfinished, lock = locked_folder(path.parent, UNFINISHED.format(name=path.name))
     try:
         yield unfinished, lock
         try:
@@ -134,21 +136,30 @@ def new_folder(path: Path) -> Iterator[tuple[Path, FolderLock]]:
         raise
 
 
-def _make(path: Path) -> tuple[Path, FolderLock]:
+def locked_folder(parent: Path, prefix: str, *, mode: int = 0o777) -> tuple[Path, FolderLock]:
+    """A new folder whose name begins so, and the lock by which `sweep` sees that it is in use.
+
+    mode  its permissions, less what the user's umask takes away.
+    """
     while True:
-        unfinished = path.with_name(UNFINISHED.format(name=path.name, token=secrets.token_hex(4)))
-        unfinished.mkdir()
+        path = parent / f"{prefix}{secrets.token_hex(TOKEN_BYTES)}"
+        path.mkdir(mode)
         # Another start may have taken it for a dead one's before it was locked.
         with contextlib.suppress(FolderTakenError, FileNotFoundError):
-            return unfinished, FolderLock(unfinished)
+            return path, FolderLock(path)
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what was being made by processes that are dead: nobody holds a lock on it."""
+def sweep(parent: Path, prefix: str) -> None:
+    """Remove the folders of `locked_folder` that killed processes of this user have left.
+
+    prefix  may hold wildcards. Nobody holds the lock of a dead one's folder.
+    """
     if sys.platform == "win32":  # no lock tells who lives
         return
-    for unfinished in parent.glob(UNFINISHED.format(name="*", token="*")):
+    for path in parent.glob(prefix + 2 * TOKEN_BYTES * "[0-9a-f]"):
         with contextlib.suppress(OSError, FolderTakenError):
-            lock = FolderLock(unfinished)
-            shutil.rmtree(unfinished, ignore_errors=True)
-            lock.release()
+            found = path.lstat()  # in a folder for everybody, a link may be a trap
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+                lock = FolderLock(path)
+                shutil.rmtree(path, ignore_errors=True)
+                lock.release()

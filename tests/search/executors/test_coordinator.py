@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from dltune.runs.lock import sweep
+
 PROGRAM = """
 import json, os, signal, sys
 # Where a shell starts this in the background, it has switched Ctrl-C off.
@@ -82,7 +84,8 @@ def fixture_start(folder: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{PYTHON_PATH}"},
+            env=os.environ
+            | {"PYTHONPATH": f"{folder}{os.pathsep}{PYTHON_PATH}", "TMPDIR": str(folder)},
             start_new_session=True,  # a process group, as a terminal's Ctrl-C hits it
         )
         started.append(process)
@@ -205,6 +208,9 @@ class TestProcesses:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        (data,) = folder.glob("dltune-data-*")
         os.kill(process.pid, number)
         process.wait(timeout=60)
         assert nobody_is_left(process.pid)
+        sweep(folder, "dltune-data-")  # as the next start does
+        assert not data.exists()
