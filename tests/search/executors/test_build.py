@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,29 +16,7 @@ from dltune.search.executors.build import build_executor
 from dltune.search.executors.in_process import InProcess
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.plan import PlanBook
-
-
-def test_cores_are_those_this_process_may_use() -> None:
-    if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("no affinity here")
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(before)})
-        assert build.cores() == 1
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-@pytest.mark.parametrize(
-    ("quota", "count"), [("max 100000\n", 64), ("250000 100000\n", 2), ("50000 100000\n", 1)]
-)
-def test_a_container_may_allow_less(
-    quota: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(build, "CPU_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    assert build.cores() == count
+from dltune.training.machine import cores
 
 
 def test_torch_tells_in_a_file_what_it_was_built_for() -> None:
@@ -63,7 +40,7 @@ def test_a_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build.worker_count("auto", device="auto", trials=100) == 4
     assert build.worker_count("auto", device="auto", trials=3) == 3
     assert build.worker_count(8, device="cuda", trials=100) == 8
-    assert build.worker_count("auto", device="cpu", trials=1000) == build.cores()
+    assert build.worker_count("auto", device="cpu", trials=1000) == cores()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8932f937")
     assert build.gpus("auto") == ["2", "GPU-8932f937"]
     for nothing in ("", "-1"):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dltune.errors import UsageError
 from dltune.search.executors.processes import start_server
+from dltune.training.machine import cores
 
 if TYPE_CHECKING:
     from dltune.search.data_shelf import DataShelf
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from dltune.search.plan import StackOption
 
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # of the Linux driver: one folder for each
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: "quota period", or "max period"
 
 WorkersOption = Literal["auto"] | int
 """One for each GPU or core, or so many."""
@@ -110,23 +110,6 @@ def check_options(
             f"--trial-timeout {trial_timeout:g}: must be more than 0 seconds",
             hint="Try --trial-timeout 600.",
         )
-
-
-def cores() -> int:
-    """Cores that this process may use: what the machine, its owner and a container allow.
-
-    >>> 1 <= cores() <= (os.cpu_count() or 1)
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    if CPU_QUOTA.exists():
-        quota, _, period = CPU_QUOTA.read_text().partition(" ")
-        if quota.isdigit():
-            count = min(count, int(quota) // int(period))
-    return max(1, count)
 
 
 def gpus(device: str) -> list[str]:
