@@ -13,10 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dltune.errors import FolderTakenError
+from dltune.errors import FolderTakenError, RunFolderError
 
 # Whoever lists the runs holds each of them for a moment, to see whether another can.
 LOCK_TRIES, LOCK_TRY_SECONDS = 3, 0.03
+
+# What flock raises where a file system has no locks, or where their server does not answer.
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+LOCK_FILE = ".lock"  # locked in a folder's place; it may stay, as nobody's lock
 
 UNFINISHED = ".{name}.new-"  # how the name of a folder begins that is being made
 TOKEN_BYTES = 4  # drawn for the rest of such a name
@@ -27,9 +31,11 @@ class FolderLock:
 
     A lock file would outlive a kill -9; this one does not, unless a process that the user's code
     has forked lives on, and it stays with the folder when that is renamed. Windows has no such lock
-    for folders, and there two writers of one run folder are not detected.
+    for folders, and there two writers of one run folder are not detected. NFS locks only what is
+    open for writing, which a folder never is: there, a file in it is locked in its place.
 
-    Raises FolderTakenError if another process writes in the folder.
+    Raises FolderTakenError if another process writes in the folder, RunFolderError if its file
+    system has no locks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,14 +43,12 @@ class FolderLock:
         if sys.platform == "win32":
             return
 
-        descriptor = os.open(path, os.O_RDONLY)
-        if not _locked(descriptor):
-            os.close(descriptor)
+        self._descriptor = _lock(path)
+        if self._descriptor is None:
             raise FolderTakenError(
                 f"{path}: another dltune process is writing in this run folder",
                 hint="Wait for it, stop it with Ctrl-C, or start a study with another --name.",
             )
-        self._descriptor = descriptor
 
     def release(self) -> None:
         """Let others write; a second call does nothing."""
@@ -55,6 +59,29 @@ class FolderLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that has the lock of a folder; None if another process has it."""
+    for place, flags in ((path, os.O_RDONLY), (path / LOCK_FILE, os.O_RDWR | os.O_CREAT)):
+        descriptor = os.open(place, flags, 0o666)
+        try:
+            if _locked(descriptor):
+                return descriptor
+        except OSError as refusal:
+            os.close(descriptor)
+            if refusal.errno == errno.EBADF and place == path:
+                continue
+            if refusal.errno not in NO_LOCKS:
+                raise
+            raise RunFolderError(
+                f"{path}: its file system has no locks ({refusal.strerror}), "
+                "and two writers would spoil each other's files",
+                hint="Type --runs-dir and a folder on another disk.",
+            ) from refusal
+        os.close(descriptor)
+        break
+    return None
 
 
 def _locked(descriptor: int) -> bool:
@@ -73,21 +100,26 @@ def _locked(descriptor: int) -> bool:
 def is_being_written(path: Path) -> bool:
     """Whether another process writes in the folder; any number may ask at the same time.
 
-    Nothing is in a writer's way but for the microseconds of the question. On Windows, where folders
-    have no lock, False.
+    Nothing is in a writer's way but for the microseconds of the question. On Windows, and where
+    else folders have no lock, False.
     """
     if sys.platform == "win32":
         return False
     import fcntl
 
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        # Shared, so that two who ask do not take each other for writers.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
+    file = path / LOCK_FILE
+    for place in (path, file) if file.exists() else (path,):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            # Shared, so that two who ask do not take each other for writers.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError as refusal:
+            if refusal.errno not in NO_LOCKS:
+                raise
+        finally:
+            os.close(descriptor)
     return False
 
 
@@ -145,8 +177,13 @@ def locked_folder(parent: Path, prefix: str, *, mode: int = 0o777) -> tuple[Path
         path = parent / f"{prefix}{secrets.token_hex(TOKEN_BYTES)}"
         path.mkdir(mode)
         # Another start may have taken it for a dead one's before it was locked.
-        with contextlib.suppress(FolderTakenError, FileNotFoundError):
+        try:
             return path, FolderLock(path)
+        except (FolderTakenError, FileNotFoundError):
+            continue
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
 
 def sweep(parent: Path, prefix: str) -> None:
@@ -157,7 +194,7 @@ def sweep(parent: Path, prefix: str) -> None:
     if sys.platform == "win32":  # no lock tells who lives
         return
     for path in parent.glob(prefix + 2 * TOKEN_BYTES * "[0-9a-f]"):
-        with contextlib.suppress(OSError, FolderTakenError):
+        with contextlib.suppress(OSError, RunFolderError):
             found = path.lstat()  # in a folder for everybody, a link may be a trap
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
                 lock = FolderLock(path)

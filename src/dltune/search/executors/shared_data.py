@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dltune.data.dataset import SPLIT_FIELDS, Dataset, Examples
-from dltune.errors import DataError
+from dltune.errors import DataError, RunFolderError
 from dltune.recipe.schema import DataConfig
 from dltune.runs.lock import FolderLock, locked_folder, sweep
 from dltune.search.data_shelf import DataShelf
@@ -58,9 +58,10 @@ class SharedData:
                     self._temporary = locked_folder(parent, PREFIX, mode=0o700)
                 folder = self._temporary[0] / str(len(self._folders))
                 write_dataset(folder, config, dataset)
-            except OSError as problem:
+            except (OSError, RunFolderError) as problem:
                 # NumPy tells of a disk that is full without the system's number for it.
-                why = problem if problem.errno else "no room is left there"
+                is_full = isinstance(problem, OSError) and not problem.errno
+                why = "no room is left there" if is_full else str(problem).partition("\n")[0]
                 place = f"{folder}: " if folder else ""
                 raise DataError(
                     f"{place}cannot write {dataset.name} for the worker processes ({why})",
