@@ -71,9 +71,8 @@ def build_executor(
                    makes stacks of at most so many trials without measuring.
     trial_timeout  seconds that a trial may train; None: no limit.
 
-    Raises UsageError for a number that makes no sense, RunFolderError if `stack.json` is damaged.
+    The options must have passed `check_options`. Raises RunFolderError if `stack.json` is damaged.
     """
-    check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
     from dltune.search.plan import STACK_FILE, PlanBook
 
     book = PlanBook(folder / STACK_FILE, stack)

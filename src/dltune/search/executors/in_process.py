@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.jobs import Jobs
-from dltune.search.executors.protocol import Progress
+from dltune.search.executors.protocol import Executor, Progress
 from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import PlanBook
 from dltune.training.history import Trial, TrialRecord
 
 
-class InProcess:
+class InProcess(Executor):
     """Trains in this process, with every thread that torch has here.
 
     One cohort at a time, so that a finished trial is kept when the study is interrupted, and one
@@ -55,14 +53,3 @@ class InProcess:
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

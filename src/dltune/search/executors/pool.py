@@ -7,14 +7,12 @@ import math
 from collections.abc import Collection, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dltune.errors import TrainingError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.jobs import Cohort, Job, Jobs
 from dltune.search.executors.processes import Worker, start_server
-from dltune.search.executors.protocol import Progress
+from dltune.search.executors.protocol import Executor, Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
 from dltune.search.plan import PlanBook
@@ -29,7 +27,7 @@ FAILED_STARTS = 3
 GRACE_SECONDS = 30.0
 
 
-class WorkerPool:
+class WorkerPool(Executor):
     """Trains in worker processes, each of which may die at the cost of a repeated cohort.
 
     shelf          where the data come from; workers get them through mapped files.
@@ -208,14 +206,3 @@ class WorkerPool:
         self._workers = []
         self._data.close()
         atexit.unregister(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
