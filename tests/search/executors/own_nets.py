@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 HERE = Path(__file__).parent
 
@@ -166,6 +167,21 @@ class KeepsTheLock(Net):
 
 def keeps_the_lock(inputs: tuple[int, ...], outputs: int) -> nn.Module:
     return KeepsTheLock(inputs, outputs)
+
+
+class LoadsInProcesses(Net):
+    """Reads batches of its own, by processes of torch's."""
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        loader = DataLoader(TensorDataset(torch.zeros(100, 1)), num_workers=1)
+        for _ in loader:
+            (HERE / f"pid-{os.getpid()}").touch()
+            time.sleep(600)
+        return x
+
+
+def loads_in_processes(inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    return LoadsInProcesses(inputs, outputs)
 
 
 class Slow(Net):

@@ -121,6 +121,9 @@ def _watch_coordinator() -> None:
 def _prepare(setup: WorkerSetup, shelf: MappedShelf) -> Trainer:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, where it could not be blocked
     _keep_stdout_clean()
+    # Processes of the user's code start as elsewhere, not from a server of their own: it and they
+    # would keep each other alive when this process is killed.
+    multiprocessing.set_start_method(None, force=True)
     if setup.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
     os.environ.update(threads_in_environment(setup.threads))
