@@ -76,6 +76,9 @@ def users_code() -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     except SystemExit as end:
+        from dltune.recipe.users_code import let_signals_through
+
+        let_signals_through(end)
         raise UsageError(
             f"a Python file of the recipe ended the program: sys.exit({end.code!r})",
             hint="Take the exit out of it, or raise an exception instead.",

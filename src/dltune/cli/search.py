@@ -116,7 +116,7 @@ def search(
         "stack": options.word_or_count("--stack", stack, words=["auto", "off"], of="trials"),
         "trial_timeout": trial_timeout,
     }
-    _start_workers(asked["workers"], trials)
+    _start_workers(asked["workers"], trials, trial_timeout)
     given = _read(recipe, name=name, resume=resume, edits=(overrides, spaces), device=device)
     path = _run_path(given, recipe, name=name, runs_dir=runs_dir, resume=resume)
     end: StudyEnd | None = None
@@ -131,12 +131,11 @@ def search(
     return _show(end, runs_dir, as_json=as_json)
 
 
-def _start_workers(workers: WorkersOption, trials: int | None) -> None:
+def _start_workers(workers: WorkersOption, trials: int | None, trial_timeout: float | None) -> None:
     """Let the processes that will train load torch, while this one reads the recipe and data."""
-    if trials != 1:  # which this process trains
-        from dltune.search.executors.build import start_early
+    from dltune.search.executors.build import start_early
 
-        start_early(workers)
+    start_early(workers, trials=trials, trial_timeout=trial_timeout)
 
 
 def _search(

@@ -13,6 +13,7 @@ from dltune.models.cnn import build_cnn
 from dltune.models.mlp import build_mlp
 from dltune.recipe.references import load_reference
 from dltune.recipe.schema import CnnConfig, FactoryConfig, MlpConfig
+from dltune.recipe.users_code import in_words, let_signals_through
 
 # What factories have returned: one that returns a module twice would start a trial with the weights
 # that the trial before it has trained.
@@ -61,9 +62,10 @@ def _build_from_factory(
         module = factory(inputs=inputs, outputs=outputs, **model.arguments())
     except DltuneError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         raise ModelError(
-            f"model.factory = {model.factory!r} raised {type(error).__name__}: {error}",
+            f"model.factory = {model.factory!r} raised {in_words(error)}",
             hint=_call_hint(model, inputs=inputs, outputs=outputs),
         ) from error
     if not isinstance(module, nn.Module):
@@ -93,11 +95,10 @@ def _check_output(module: nn.Module, name: str, *, inputs: tuple[int, ...], outp
     try:
         with torch.no_grad():
             result = module(torch.zeros(PROBE_EXAMPLES, *inputs))
-    except Exception as error:  # the user's code may raise anything
-        raise ModelError(
-            f"the model of {name!r} raised {type(error).__name__} on a batch of shape "
-            f"{(PROBE_EXAMPLES, *inputs)}: {error}"
-        ) from error
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
+        where = f"on a batch of shape {(PROBE_EXAMPLES, *inputs)}"
+        raise ModelError(f"the model of {name!r} raised {in_words(error, where)}") from error
     finally:
         module.train()
     found = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__

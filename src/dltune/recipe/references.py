@@ -15,6 +15,7 @@ from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.recipe.users_code import USERS_MODULE, in_words, let_signals_through
 
 EXAMPLE = 'Write it like "my_net.py:build".'
 
@@ -59,7 +60,7 @@ def check_factory(config: Config, folder: str | Path) -> None:
 
 def _import_file(path: Path) -> ModuleType:
     # Two files of one name in two folders must not shadow each other, hence the hash.
-    name = f"dltune_user_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:12]}"
+    name = f"{USERS_MODULE}{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:12]}"
     changed = path.stat().st_mtime_ns
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__dltune_changed__", None) == changed:
@@ -73,11 +74,11 @@ def _import_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:  # the user's code may raise anything
         del sys.modules[name]
-        kind = type(error).__name__
+        let_signals_through(error)
         place = f"{path}, line {_line(error, path)}"
-        raise RecipeError(f"{place}: failed: {kind}: {error}") from error
+        raise RecipeError(f"{place}: failed: {in_words(error)}") from error
     finally:
         sys.path.remove(str(path.parent))
     imported_sources()  # its own, and those of what it has imported
@@ -120,7 +121,7 @@ def _installed() -> tuple[str, ...]:
     return tuple({f"{one}{os.sep}" for place in places for one in (place, os.path.realpath(place))})
 
 
-def _line(error: Exception, path: Path) -> int | None:
+def _line(error: BaseException, path: Path) -> int | None:
     """The last line of the user's file that ran, or that cannot be parsed."""
     if isinstance(error, SyntaxError):
         return error.lineno

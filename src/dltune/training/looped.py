@@ -12,6 +12,7 @@ import torch
 from dltune.data.device import DeviceData
 from dltune.errors import ModelError
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.recipe.users_code import in_a_line, let_signals_through
 from dltune.training.arithmetic import threads_for
 from dltune.training.engine import Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
@@ -128,11 +129,10 @@ def guarded(config: Config, action: Callable[[], Result]) -> Result | Stop:
         return action()
     except ModelError as error:
         return Stop(state=TrialState.FAILED, reason=f"model: {error.found}")
-    except Exception as error:
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         if ran_out_of_memory(error):
             return Stop(state=TrialState.FAILED, reason="out of memory")
         if isinstance(config.model, FactoryConfig):
-            first_line = str(error).partition("\n")[0]
-            reason = f"user model: {type(error).__name__}: {first_line}"
-            return Stop(state=TrialState.FAILED, reason=reason)
+            return Stop(state=TrialState.FAILED, reason=f"user model: {in_a_line(error)}")
         raise

@@ -13,6 +13,7 @@ from dltune.data.sources.pairs import WHOLE, raw_from_pairs, split_name
 from dltune.errors import DataError, DltuneError
 from dltune.recipe.references import load_reference
 from dltune.recipe.schema import DataConfig
+from dltune.recipe.users_code import in_words, let_signals_through
 
 REFERENCE = re.compile(r".+\.py:.*")
 
@@ -36,9 +37,10 @@ def read_python(config: DataConfig, folder: Path) -> RawData:
         returned = load()
     except DltuneError:
         raise
-    except Exception as error:
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         raise DataError(
-            f"{origin}: raised {type(error).__name__}: {error}",
+            f"{origin}: raised {in_words(error)}",
             hint="Call the function in Python to see where; dltune calls it without arguments.",
         ) from error
     pairs, notes = _pairs(returned, origin)

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.jobs import Jobs
-from dltune.search.executors.protocol import Progress
+from dltune.search.executors.protocol import Executor, Progress
 from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import PlanBook
 from dltune.training.history import Trial, TrialRecord
 
 
-class InProcess:
+class InProcess(Executor):
     """Trains in this process, with every thread that torch has here.
 
     One cohort at a time, so that a finished trial is kept when the study is interrupted, and one
-    stack is in memory. The epochs of all trials are reported.
+    stack is in memory. The epochs of all trials are reported. A limit on the time of a trial needs
+    a process that can be stopped: that is a pool's.
 
     shelf          where the data come from.
     folder         where a model factory is looked up.
     book           how the trials of a shape are trained.
     code_folders   below which Python files are the user's.
-    trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
     """
 
     def __init__(
@@ -35,7 +33,6 @@ class InProcess:
         *,
         book: PlanBook,
         code_folders: Sequence[Path] = (),
-        trial_seconds: float | None = None,
     ) -> None:
         self._book = book
         self._trainer = Trainer(
@@ -43,7 +40,6 @@ class InProcess:
             folder,
             code_folders=code_folders,
             stack=book.option,
-            trial_seconds=trial_seconds,
         )
 
     def run(
@@ -61,14 +57,3 @@ class InProcess:
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -9,14 +9,12 @@ import multiprocessing
 from collections.abc import Collection, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dltune.errors import TrainingError
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors.jobs import Cohort, Jobs
+from dltune.search.executors.jobs import Cohort, Job, Jobs
 from dltune.search.executors.processes import Worker, start_server
-from dltune.search.executors.protocol import Noted, Progress
+from dltune.search.executors.protocol import Executor, Noted, Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
 from dltune.search.plan import PlanBook
@@ -31,7 +29,7 @@ FAILED_STARTS = 3
 GRACE_SECONDS = 30.0
 
 
-class WorkerPool:
+class WorkerPool(Executor):
     """Trains in worker processes, each of which may die at the cost of a repeated cohort.
 
     shelf          where the data come from; workers get them through mapped files.
@@ -61,7 +59,9 @@ class WorkerPool:
         trial_seconds: float | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._data, self._book = SharedData(shelf), book
+        limit = "" if trial_seconds is None else " without --trial-timeout"
+        self._alone = f"type --workers 1{limit}"
+        self._data, self._book = SharedData(shelf, otherwise=self._alone), book
         self._trial_seconds, self._grace_seconds = trial_seconds, grace_seconds
         self.setups = [
             WorkerSetup(
@@ -164,11 +164,18 @@ class WorkerPool:
             job = jobs.take([one.job for one in self._busy if one.job is not None])
             if job is None:
                 return
-            seconds = None
-            if self._trial_seconds is not None:
-                seconds = self._trial_seconds * len(job.trials) + self._grace_seconds
             data = self._data.folder_of(job.trials[0].config.data)
-            worker.give(job, data, seconds=seconds)
+            worker.give(job, data, seconds=self._seconds_for(job))
+
+    def _seconds_for(self, job: Job) -> float | None:
+        """After which the worker is stopped; None for no limit.
+
+        A question, which takes some updates in each of a few forms, has the time of one trial.
+        """
+        if self._trial_seconds is None:
+            return None
+        count = len(job.trials) if isinstance(job, Cohort) else 1
+        return self._trial_seconds * count + self._grace_seconds
 
     def _wait(self) -> list[Worker]:
         """Wait until workers have something to tell, have died or are late; the former two."""
@@ -213,7 +220,7 @@ class WorkerPool:
             why = worker.problem or "they end while they start"
             raise TrainingError(
                 f"worker processes cannot be started here: {why}",
-                hint="Type --workers 1 to train in one process.",
+                hint=f"{self._alone.capitalize()} to train in one process.",
             )
         failure = worker.failure() if worker.has_begun else None  # else it has died in idleness
         self._stop([worker])
@@ -239,14 +246,3 @@ class WorkerPool:
         self._awaited.close()
         self._alarm.close()
         atexit.unregister(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ class Trainer:
         self._shelf, self._folder, self._code_folders = shelf, folder, code_folders
         self._stack_option, self._trial_seconds = stack, trial_seconds
         self._workers, self._cores = workers, cores
+        self._seconds_at_most = math.inf if trial_seconds is None else trial_seconds  # of a try
         self._told: Environment | None = None
         self.interrupted_by = ""
 
@@ -133,9 +135,17 @@ class Trainer:
                 yield from self._stack(dataclasses.replace(cohort, trials=half), best)
 
     def _alone(self, trial: Trial, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
+        from dltune.training.engine import Stop
+        from dltune.training.looped import guarded
+
+        training = self._together(dataclasses.replace(cohort, trials=(trial,), stacked=False), best)
         try:
-            one = dataclasses.replace(cohort, trials=(trial,), stacked=False)
-            yield from self._together(one, best)
+            while progress := guarded(trial.config, lambda: next(training, None)):
+                if isinstance(progress, Stop):
+                    record = trial.record(TrialState.FAILED, progress.reason)
+                    yield TrialEnded(record=record, checkpoint=None)
+                    return
+                yield progress
         except DltuneError as error:
             # A setting that does not fit this trial, e.g. a loss that its task does not have: other
             # points of the space may be fine. If all are like it, the study stops.
@@ -204,6 +214,7 @@ class Trainer:
                     waiting=len(trials),
                     processes=self._workers,
                     threads=self._cores or 1,
+                    seconds_at_most=self._seconds_at_most,
                 ),
             )
         except DltuneError as error:
@@ -238,7 +249,8 @@ class Trainer:
             data = self._data(configs[0])
         except DltuneError:  # the trials will tell what
             return [CANNOT_BE_BUILT] * len(configs)
-        found = kinds(configs, data, folder=self._folder, seed=0)
+        most = self._seconds_at_most
+        found = kinds(configs, data, folder=self._folder, seed=0, seconds_at_most=most)
         return [CANNOT_BE_BUILT if kind is None else kind for kind in found]
 
     def _data(self, config: Config) -> DeviceData:

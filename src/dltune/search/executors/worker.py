@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from dltune.search.executors.jobs import Answer, StackFailed
-from dltune.search.executors.processes import threads_in_environment
+from dltune.search.executors.parent import end_with
+from dltune.search.executors.processes import PRELOADED, threads_in_environment
 from dltune.search.executors.protocol import EpochEnded, Progress, TrialEnded
 from dltune.search.executors.shared_data import MappedShelf
 from dltune.search.executors.trainer import Trainer
@@ -92,7 +93,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     connection  brings a job and where its data set is, or an `Interrupt`, and takes what comes of
                 a job.
     """
-    threading.Thread(target=_end_with_coordinator, daemon=True).start()
+    _end_with_coordinator()
     try:
         shelf = MappedShelf(setup.folder)
         trainer = _prepare(setup, shelf)
@@ -112,11 +113,7 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
             connection.send(Done())
     except (EOFError, ConnectionError):  # the coordinator has closed its end
         return
-    except SystemExit as end:
-        # A user's model has called sys.exit: what it asks for, and the trial ends like one whose
-        # worker has died.
-        os._exit(end.code if isinstance(end.code, int) else 1)
-    except Exception:
+    except BaseException:  # whatever it is, a silent end would look like the user's code's
         connection.send(Broken(traceback.format_exc()))
 
 
@@ -134,7 +131,18 @@ def _listen(connection: Connection, tasks: queue.SimpleQueue[Any], trainer: Trai
 
 
 def _end_with_coordinator() -> None:
-    """End this process when the coordinator is gone, even where the user's code hangs."""
+    """See to it that this process ends when the coordinator is gone, whatever it does then.
+
+    Where it was forked, that is the system's doing: the server ends with the coordinator, and this
+    process with the server. Elsewhere a thread does it, as soon as it gets a turn.
+    """
+    server = sys.modules.get(PRELOADED)
+    if server is not None:
+        end_with(server.SERVER)
+    threading.Thread(target=_watch_coordinator, daemon=True).start()
+
+
+def _watch_coordinator() -> None:
     coordinator = multiprocessing.parent_process()
     assert coordinator is not None
     coordinator.join()
@@ -144,6 +152,9 @@ def _end_with_coordinator() -> None:
 def _prepare(setup: WorkerSetup, shelf: MappedShelf) -> Trainer:
     _leave_signals_to_coordinator()
     _keep_stdout_clean()
+    # Processes of the user's code start as elsewhere, not from a server of their own: it and they
+    # would keep each other alive when this process is killed.
+    multiprocessing.set_start_method(None, force=True)
     if setup.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
     os.environ.update(threads_in_environment(setup.threads))
