@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -137,6 +138,10 @@ def without_signals(blocked: Collection[int] = SIGNALS) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+# Folders that would stay where nothing is unwound.
+TEMPORARY: list[str] = []
+
+
 class Leave:
     """Ends the process at once, with one line and nothing unwound; for while nothing is kept yet.
 
@@ -155,6 +160,8 @@ class Leave:
         if not (self._always or _is_importing(frame)):
             self.number = number
             raise Interruption(number)
+        for folder in TEMPORARY:
+            shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # nobody reads it any more
             os.write(2, b"interrupted\n")  # not by way of a stream, which may be in use
         os._exit(exit_code(number))

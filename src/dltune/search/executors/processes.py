@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dltune.search.interrupts import SIGNALS, without_signals
+from dltune.search.interrupts import SIGNALS, TEMPORARY, without_signals
 
 if TYPE_CHECKING:
     from dltune.search.executors.jobs import Job
@@ -68,8 +68,10 @@ def start_server() -> None:
     if not HAS_SERVER:
         return
     from multiprocessing import forkserver
+    from multiprocessing.util import get_temp_dir
 
     worker_context()
+    TEMPORARY.append(get_temp_dir())  # the server's, which this process removes at its end
     with without_signals(SIGNALS[2:]):  # the other two it blocks, and lets through when it is done
         resource_tracker.ensure_running()
     # Linux takes the end of the thread that has started a process for the end of the parent.
