@@ -1,9 +1,30 @@
-"""`python -m dltune` is `dltune`."""
+"""`dltune`, and `python -m dltune`: the command line, with calm ends from its first moment on."""
 
 from __future__ import annotations
 
 import sys
 
-from dltune.cli.main import main
+from dltune.search.interrupts import Interruption, Leave, install
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command that was typed, and return its exit code (see `dltune.cli.main`)."""
+    install(Leave(always=True))
+    from dltune.cli.main import main as run
+
+    outside = Leave(always=False)
+    install(outside)
+    try:
+        return run()
+    except Exception:
+        if not outside.number:
+            raise
+        # The signal has struck inside a library, which made another exception of it.
+        sys.stderr.write("interrupted\n")
+        return Interruption(outside.number).exit_code
+    finally:
+        install(Leave(always=True))  # nothing is left to keep
+
+
+if __name__ == "__main__":
+    sys.exit(main())

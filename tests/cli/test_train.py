@@ -174,15 +174,15 @@ def start_long(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_stops_after_the_epoch_and_keeps_what_was_trained(dltune, folder: Path) -> None:
+def test_ctrl_c_stops_after_the_update_and_keeps_what_was_trained(dltune, folder: Path) -> None:
     process = start_long(folder)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "dev error" in out
-    assert err.startswith("stopping after this epoch; Ctrl-C again stops at once")
+    assert err.startswith("stopping after this update; Ctrl-C again stops at once")
     row = rows_of(folder / "runs" / "long")[0]
-    assert row["state"] == "complete"
+    assert row["state"] == "interrupted"
     assert row["reason"] == f"stopped by Ctrl-C after epoch {row['epochs']} of 1000000"
     assert f"{row['reason']}; runs/long keeps the best epoch so far" in err
     assert (folder / "runs" / "long" / "checkpoints" / "best.safetensors").exists()

@@ -45,16 +45,45 @@ def test_prints_do_not_break_the_json(words: list[str], dltune, folder: Path) ->
     assert {"imported", "built"} <= set(done.err.splitlines())
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
-def test_an_exit_is_a_mistake(words: list[str], dltune, folder: Path) -> None:
+ALL_COMMANDS = [*COMMANDS, ["batch-find", "own.toml", "--set", "optim.lr=1e-2"]]
+ANYTHING = {
+    "SystemExit: 3": "sys.exit(3)",
+    "CancelledError: late": "import asyncio; raise asyncio.CancelledError('late')",
+    "KeyboardInterrupt (net.py, line 6)": "raise KeyboardInterrupt",
+}
+
+
+@pytest.mark.parametrize(("told", "line"), ANYTHING.items(), ids=ANYTHING)
+@pytest.mark.parametrize("words", ALL_COMMANDS, ids=lambda words: words[0])
+def test_whatever_the_model_raises_is_a_mistake_of_the_model(
+    words: list[str], told: str, line: str, dltune, folder: Path
+) -> None:
     (folder / "own.toml").write_text(RECIPE)
-    (folder / "net.py").write_text(NET % "sys.exit(3)")
+    (folder / "net.py").write_text(NET % line)
+    done = dltune(*words)
+    said = f"net.py:build' raised {told}"
+    trains = words[0] in ("search", "train")
+    assert done.code == (1 if trains else 2)
+    assert said in " ".join((done.out if trains else done.err).split())
+
+
+@pytest.mark.parametrize(("told", "line"), ANYTHING.items(), ids=ANYTHING)
+@pytest.mark.parametrize("words", ALL_COMMANDS, ids=lambda words: words[0])
+def test_whatever_an_import_or_the_data_raise_is_a_mistake(
+    words: list[str], told: str, line: str, dltune, folder: Path
+) -> None:
+    (folder / "own.toml").write_text(RECIPE)
+    (folder / "net.py").write_text(f"import sys\n\n\n\n\n{line}\n")
     done = dltune(*words)
     assert (done.code, done.out) == (2, "")
-    assert done.err.splitlines()[-2:] == [
-        "error: a Python file of the recipe ended the program: sys.exit(3)",
-        "Take the exit out of it, or raise an exception instead.",
-    ]
+    assert f"net.py, line 6: failed: {told}" in done.err
+    source = RECIPE.replace("sklearn:iris", "data.py:load")
+    (folder / "own.toml").write_text(source.replace('factory = "net.py:build"', "hidden = [8]"))
+    (folder / "data.py").write_text(f"import sys\n\n\n\ndef load():\n    {line}\n")
+    done = dltune(*words)
+    assert (done.code, done.out) == (2, "")
+    assert f"error: data.py:load: raised {told.replace('net.py', 'data.py')}" in done.err
+    assert "Traceback" not in done.err
 
 
 def search_in_workers(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -77,8 +106,8 @@ def test_prints_of_workers_do_not_break_the_json(folder: Path) -> None:
     assert {"imported", "built"} <= set(done.stderr.splitlines())
 
 
-def test_an_exit_ends_a_worker_and_fails_its_trial(folder: Path) -> None:
+def test_an_exit_fails_its_trial_and_ends_no_worker(folder: Path) -> None:
     (folder / "net.py").write_text(NET % "sys.exit(3)")
     done = search_in_workers(folder, "--trials", "2", "--stack", "off")
     assert done.returncode == 1
-    assert "2 failed: worker exited (code 3) (trials 0, 1)" in done.stdout
+    assert "raised SystemExit: 3 (trials 0, 1)" in " ".join(done.stdout.split())

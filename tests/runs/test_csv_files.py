@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def test_cells(value: object, text: str) -> None:
 def test_histories_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, some: list[EpochRecord]
 ) -> None:
+    some = [dataclasses.replace(one, epoch=place + 1) for place, one in enumerate(some)]
     path = tmp_path_factory.mktemp("history") / "history.csv"
     start_history(path)
     append_history(path, some[:3])
@@ -71,6 +73,18 @@ def test_histories_come_back_as_they_were(
     read = [one for epochs in read_history(path).values() for one in epochs]
     # As text, because nan is not equal to itself.
     assert sorted(map(repr, read)) == sorted(map(repr, some))
+
+
+def test_of_a_trial_that_was_trained_again_the_later_epochs_count(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    start_history(path)
+    append_history(path, [record(0, 1, 0.9), record(1, 1, 0.9), record(0, 2, 0.8)])
+    append_history(path, [record(0, 1, 0.5)])
+    before = read_history(path)
+    assert [one.dev_error for one in before[0]] == [record(0, 1, 0.5).dev_error]
+    keep_history(path, {0, 1})
+    assert read_history(path) == before
+    assert len(path.read_text().splitlines()) == 3
 
 
 def test_pandas_reads_missing_values_and_nan_as_missing(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from dltune.recipe.files import load_recipe, relocate
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.runs.checkpoint import read_checkpoint
-from dltune.runs.folder import RunFolder, new_run_path, rebuild_csv
+from dltune.runs.folder import RunFolder, rebuild_csv
+from dltune.runs.new_run import new_run_path
 from dltune.runs.run import check_is_run_folder, load_run
 from dltune.training.history import Trial, TrialRecord, TrialState
-from tests.search.made_up import about, append, bare, finished, opened
+from tests.search.made_up import Finished, about, append, bare, finished, opened
 from tests.search.recipes import CONDITIONAL, small
 
 OUTCOMES = [0.5, None, 0.2, 0.3, 0.2]
@@ -52,6 +53,13 @@ def write_trials(path: Path, recipe: Recipe, count: int = len(OUTCOMES)) -> None
 def cut_off(trial: Trial) -> TrialRecord:
     """A trial that was interrupted after an epoch."""
     return trial.record(TrialState.INTERRUPTED, "interrupted; --resume trains it again", epochs=1)
+
+
+def interrupted(recipe: Recipe, number: int, error: float) -> Finished:
+    """A trial that was cut off after a good epoch."""
+    one = finished(recipe, number, error)
+    state = TrialState.INTERRUPTED
+    return dataclasses.replace(one, record=dataclasses.replace(one.record, state=state))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -200,7 +208,7 @@ class TestGaps:
     def test_interrupted_trials_take_their_place(self, folder: RunFolder, recipe: Recipe) -> None:
         one = finished(recipe, 3, 0.5)
         trial = Trial(number=3, config=one.config, seed=one.record.seed, values=one.record.values)
-        folder.append_interrupted([cut_off(trial)])
+        folder.append([cut_off(trial)], {})
         folder.sort()
         folder.close()
         found = [(row["trial"], row["state"]) for row in rows(folder.path / "trials.csv")]
@@ -328,26 +336,90 @@ def test_a_lock_left_behind_by_a_killed_process_is_taken_over(
     assert len(load_run(tmp_path / "run").trials) == 6
 
 
-def test_interrupted_trials_are_rows_until_the_next_session(tmp_path: Path, recipe: Recipe) -> None:
-    write_trials(tmp_path / "run", recipe)
-    before = files_of(tmp_path / "run")
-    folder = opened(tmp_path / "run")
-    one = finished(recipe, 5, 0.1)
-    trial = Trial(number=5, config=one.config, seed=one.record.seed, values=one.record.values)
-    folder.append_interrupted([cut_off(trial)])
-    folder.close()
-    last = rows(tmp_path / "run" / "trials.csv")[-1]
-    assert (last["trial"], last["state"], last["epochs"], last["objective"]) == (
-        "5",
-        "interrupted",
-        "1",
-        "",
-    )
-    assert last["reason"] == "interrupted; --resume trains it again"
-    assert float(last["optim.lr"]) == one.record.values["optim.lr"]
-    assert len(load_run(tmp_path / "run").trials) == 5
-    opened(tmp_path / "run").close()
-    assert files_of(tmp_path / "run") == before
+class TestInterrupted:
+    """A trial that was cut off is kept as far as it had come, until it has been trained again."""
+
+    @pytest.fixture(name="path")
+    def fixture_path(self, tmp_path: Path, recipe: Recipe) -> Path:
+        """Trials 0 to 4 done, the best with 0.3; then 5 and 6 were cut off."""
+        write_trials(tmp_path / "run", recipe)
+        folder = opened(tmp_path / "run")
+        append(folder, interrupted(recipe, 5, 0.1), interrupted(recipe, 6, 0.15))
+        folder.sort()
+        folder.close()
+        return tmp_path / "run"
+
+    def test_it_may_be_the_best(self, path: Path) -> None:
+        run = load_run(path)
+        assert (len(run.done), len(run.trials), run.is_complete) == (5, 7, False)
+        assert run.best is not None
+        assert (run.best.number, run.best.state) == (5, TrialState.INTERRUPTED)
+        assert run.best.history
+        assert "# Trial 5 of run" in (path / "best.toml").read_text()
+        assert read_checkpoint(path).trial == 5
+        states = [row["state"] for row in rows(path / "trials.csv")]
+        assert states == ["complete", "diverged", *["complete"] * 3, *["interrupted"] * 2]
+
+    def test_opening_changes_nothing(self, path: Path) -> None:
+        before, run = files_of(path), load_run(path)
+        folder = opened(path)
+        assert (sorted(folder.trials), sorted(folder.interrupted)) == ([0, 1, 2, 3, 4], [5, 6])
+        folder.close()
+        rebuild_csv(path)
+        assert files_of(path) == before
+        assert repr(load_run(path).trials) == repr(run.trials)  # NaN is not equal to itself
+
+    def test_what_is_trained_again_takes_its_place(self, path: Path, recipe: Recipe) -> None:
+        folder = opened(path)
+        append(folder, finished(recipe, 5, 0.15))  # worse than it was, on another machine
+        assert folder.best is folder.trials[5]
+        assert sorted(folder.interrupted) == [6]
+        folder.sort()
+        folder.close()
+        run = load_run(path)
+        assert (len(run.done), run.best) == (6, run.trials[5])
+        assert run.trials[5].objective == 0.15
+        assert run.trials[5].history == finished(recipe, 5, 0.15).record.history
+        assert [row["trial"] for row in rows(path / "trials.csv")] == [*"0123456"]
+        assert read_checkpoint(path).trial == 5
+
+    def test_one_that_diverges_then_is_no_candidate(self, path: Path, recipe: Recipe) -> None:
+        folder = opened(path)
+        lost = finished(recipe, 5, 0.1).record
+        lost = dataclasses.replace(lost, state=TrialState.DIVERGED, objective=None)
+        folder.append([lost], {})
+        assert folder.best is folder.interrupted[6]
+        folder.close()
+        assert "# Trial 6 of run" in (path / "best.toml").read_text()
+        with pytest.raises(
+            RunFolderError, match=r"keeps no weights\nTrain it again: dltune train "
+        ):
+            read_checkpoint(path)
+
+    def test_it_stays_where_it_was_brought_further(self, path: Path, recipe: Recipe) -> None:
+        """A resume that is interrupted at once takes nothing away."""
+        before = load_run(path)
+        folder = opened(path)
+        append(folder, interrupted(recipe, 5, 0.4), interrupted(recipe, 6, 0.14))
+        folder.sort()
+        folder.close()
+        run = load_run(path)
+        assert run.trials[5] == before.trials[5]
+        assert run.trials[6].objective == 0.14
+        assert read_checkpoint(path).trial == 5
+
+    def test_without_an_objective_the_one_with_more_epochs_stays(
+        self, path: Path, recipe: Recipe
+    ) -> None:
+        folder = opened(path)
+        one = finished(recipe, 7, 0.5)
+        trial = Trial(number=7, config=one.config, seed=one.record.seed, values=one.record.values)
+        folder.append([dataclasses.replace(cut_off(trial), epochs=3)], {})
+        folder.close()
+        again = opened(path)
+        again.append([cut_off(trial)], {})
+        again.close()
+        assert load_run(path).trial(7).epochs == 3
 
 
 def test_reading_gives_back_what_was_written(tmp_path: Path, recipe: Recipe) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dltune.errors import FolderTakenError
-from dltune.runs.lock import FolderLock, new_folder
+from dltune.errors import FolderTakenError, RunFolderError
+from dltune.runs.lock import LOCK_FILE, FolderLock, is_being_written, new_folder, sweep
 
 UNFINISHED = ".run.new-*"
 
@@ -91,3 +93,57 @@ def test_what_a_killed_process_was_making_is_swept_away_and_nothing_else(tmp_pat
         assert not alive.exists()
     lock.release()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["other", "run"]
+
+
+@pytest.fixture(name="nfs")
+def fixture_nfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux emulates flock there: an exclusive lock needs a descriptor for writing."""
+    fcntl = pytest.importorskip("fcntl")
+    flock = fcntl.flock
+
+    def flock_of_nfs(descriptor: int, operation: int) -> None:
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+        if operation & fcntl.LOCK_EX and mode == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_of_nfs)
+
+
+@pytest.mark.usefixtures("nfs")
+def test_on_nfs_a_file_is_locked_in_the_folders_place(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with new_folder(path) as (_, lock):
+        pass
+    assert (path / LOCK_FILE).exists()
+    assert is_being_written(path)
+    with pytest.raises(FolderTakenError, match="another dltune process is writing"):
+        FolderLock(path)
+    lock.release()
+    assert not is_being_written(path)
+    FolderLock(path).release()  # the file has outlived the lock, and is in nobody's way
+    killed = tmp_path / "run.new-0123abcd"
+    killed.mkdir()
+    sweep(tmp_path, "run.new-")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_refused(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(RunFolderError) as refused:
+        make(tmp_path / "run", Path.mkdir)
+    assert f"its file system has no locks ({os.strerror(number)})" in refused.value.found
+    assert refused.value.hint == "Type --runs-dir and a folder on another disk."
+    assert list(tmp_path.iterdir()) == []
+    assert not is_being_written(tmp_path)
+    (tmp_path / "run.new-0123abcd").mkdir()
+    sweep(tmp_path, "run.new-")  # none can be told to be dead
+    assert len(list(tmp_path.iterdir())) == 1

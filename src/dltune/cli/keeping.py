@@ -30,8 +30,7 @@ def claim(runs_dir: Path, name: str | None, stem: str, *, without: str) -> Path:
 
     Raises RunFolderError if the name is no folder name, or is taken.
     """
-    from dltune.runs.folder import new_run_path
-    from dltune.runs.new_run import remove_if_killed
+    from dltune.runs.new_run import new_run_path, remove_if_killed
 
     try:
         if name is not None and (command := remove_if_killed(runs_dir / name)):
@@ -101,6 +100,7 @@ def keep_run(
     from dltune.runs.new_run import new_run
     from dltune.runs.provenance import about_run
     from dltune.search.data_shelf import DataShelf
+    from dltune.search.interrupts import interruptible
 
     shelf = DataShelf(path)
     with output.users_code():
@@ -116,7 +116,7 @@ def keep_run(
         trials=trials,
     )
     try:
-        with new_run(path, relocate(recipe, path), about) as folder:
+        with interruptible(), new_run(path, relocate(recipe, path), about) as folder:
             yield KeptRun(folder=folder, recipe=recipe, shelf=shelf)
     except KeyboardInterrupt:
         output.say(f"stopped at once; nothing is kept in {path}")

@@ -28,6 +28,7 @@ from dltune.cli.runs import runs
 from dltune.cli.search import search
 from dltune.cli.train import train
 from dltune.errors import DltuneError
+from dltune.search.interrupts import Interruption
 
 # click's UsageError. Newer typer carries its own copy of click, so that the class can only be
 # reached through its public descendant.
@@ -44,9 +45,9 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
             output.say("interrupted")
-            return output.INTERRUPTED
+            return end.exit_code if isinstance(end, Interruption) else output.INTERRUPTED
         except BrokenPipeError:  # click would end the process with 1, as if trials had failed
             output.drop_streams()
             return output.PIPE_CLOSED
@@ -94,9 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments  as typed after `dltune`; the process's own without it. None at all show the help.
 
     Exit codes: 0 fine, 1 finished with failed trials or findings, 2 a mistake the user can mend
-    (two lines on stderr say what and how), 130 interrupted by Ctrl-C, 141 where the reader of a
-    stream has gone. What the system refuses, such as to write on a full disk, counts as a mistake
-    the user can mend. An exception of any other kind is a fault of dltune and keeps its traceback.
+    (two lines on stderr say what and how), 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by
+    SIGHUP, 141 where the reader of a stream has gone. What the system refuses, such as to write on
+    a full disk, counts as a mistake the user can mend. An exception of any other kind is a fault of
+    dltune and keeps its traceback.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     # To look for garbage among all that was imported takes a tenth of a second, and at the end of

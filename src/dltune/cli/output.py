@@ -7,6 +7,7 @@ Only this module and the status line write to a stream, so that `dltune ... | he
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -25,7 +26,7 @@ from dltune.errors import UsageError
 FINE = 0
 FINDINGS = 1  # finished, but some trials failed, or a diagnosis has findings
 USER_MISTAKE = 2
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C
+INTERRUPTED = 130  # 128 + SIGINT, what a shell reports for Ctrl-C; 143 SIGTERM, 129 SIGHUP
 PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell reports for `yes | head`
 
 TYPED = re.compile(r"\bdltune |^(  --|Try |Type )")  # a line that holds what one is to type
@@ -58,6 +59,17 @@ def drop_streams() -> None:
 
 
 @contextlib.contextmanager
+def terminal_may_be_gone() -> Iterator[None]:
+    """Inside, what is written to a terminal that was closed (EIO) is lost, and work goes on."""
+    try:
+        yield
+    except OSError as gone:
+        if gone.errno != errno.EIO:
+            raise
+        drop_streams()
+
+
+@contextlib.contextmanager
 def users_code() -> Iterator[None]:
     """Around what may run the user's Python files: their prints are no result, nor is their exit.
 
@@ -69,6 +81,9 @@ def users_code() -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     except SystemExit as end:
+        from dltune.recipe.users_code import let_signals_through
+
+        let_signals_through(end)
         raise UsageError(
             f"a Python file of the recipe ended the program: sys.exit({end.code!r})",
             hint="Take the exit out of it, or raise an exception instead.",
@@ -78,8 +93,9 @@ def users_code() -> Iterator[None]:
 def write_result(text: str) -> None:
     """Write text and a newline to stdout; leave quietly if the reader has gone (`| head`)."""
     try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        with terminal_may_be_gone():
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
     except BrokenPipeError:
         drop_streams()
         raise typer.Exit(PIPE_CLOSED) from None
@@ -110,9 +126,10 @@ def to_json(value: Any) -> Any:
 def say(*lines: str) -> None:
     """Write lines of progress or advice to stderr; on a terminal, prose fits its columns."""
     columns = columns_of(sys.stderr) if sys.stderr.isatty() else None
-    for line in "\n".join(lines).split("\n") if lines else []:
-        sys.stderr.write("\n".join(fitted(line, columns)) + "\n")
-    sys.stderr.flush()
+    with terminal_may_be_gone():
+        for line in "\n".join(lines).split("\n") if lines else []:
+            sys.stderr.write("\n".join(fitted(line, columns)) + "\n")
+        sys.stderr.flush()
 
 
 def fitted(line: str, columns: int | None) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from dltune.cli.output import say
+from dltune.cli.output import say, terminal_may_be_gone
 from dltune.cli.status import (
     TICK_SECONDS,
     USUAL_COLUMNS,
@@ -96,10 +96,15 @@ class SearchProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._status.__exit__(kind, error, trace)
+        with terminal_may_be_gone():
+            self._status.__exit__(kind, error, trace)
 
     def __call__(self, event: StudyEvent) -> None:
         """Take in one event."""
+        with terminal_may_be_gone():
+            self._take(event)
+
+    def _take(self, event: StudyEvent) -> None:
         if event.kind is EventKind.STARTED:
             say(*event.notes, announcement(event, self._folder))
             self._said = float(event.done)
@@ -107,6 +112,10 @@ class SearchProgress:
         elif event.kind is EventKind.NOTED:
             if self._verbose:
                 say(*event.notes)
+        elif event.kind is EventKind.STOPPING:
+            running = count_of(event.running, "trial")
+            keeping = f"{running} end after this update, and are kept as they are"
+            say(f"{event.notes[0]}: {keeping}; Ctrl-C stops at once")
         elif event.kind is EventKind.TRAINING:
             self._started, self._before = self._clock(), event.done
             self._status.show(lambda columns: self.text(event, columns))

@@ -34,6 +34,6 @@ def report(
         output.say(f"the CSV files were left alone: {refusal.filename or path}: {refusal.strerror}")
     show_run(loaded, as_json=as_json)
     if not loaded.is_complete:
-        output.say(f"{len(loaded.trials)} of {loaded.about.trials} trials are done")
+        output.say(f"{len(loaded.done)} of {loaded.about.trials} trials are done")
     say_diagnose(loaded)
     return output.FINE if all_complete(loaded) else output.FINDINGS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,7 +116,7 @@ def search(
         "stack": options.word_or_count("--stack", stack, words=["auto", "off"], of="trials"),
         "trial_timeout": trial_timeout,
     }
-    _start_workers(asked["workers"], trials)
+    _start_workers(asked["workers"], trials, trial_timeout)
     given = _read(recipe, name=name, resume=resume, edits=(overrides, spaces), device=device)
     path = _run_path(given, recipe, name=name, runs_dir=runs_dir, resume=resume)
     end: StudyEnd | None = None
@@ -130,12 +131,11 @@ def search(
     return _show(end, runs_dir, as_json=as_json)
 
 
-def _start_workers(workers: WorkersOption, trials: int | None) -> None:
+def _start_workers(workers: WorkersOption, trials: int | None, trial_timeout: float | None) -> None:
     """Let the processes that will train load torch, while this one reads the recipe and data."""
-    if trials != 1:  # which this process trains
-        from dltune.search.executors.build import start_early
+    from dltune.search.executors.build import start_early
 
-        start_early(workers)
+    start_early(workers, trials=trials, trial_timeout=trial_timeout)
 
 
 def _search(
@@ -155,12 +155,13 @@ def _show(end: StudyEnd, runs_dir: Path, *, as_json: bool) -> int:
     from dltune.cli.show import all_complete, say_diagnose, show_run
     from dltune.runs.run import load_run
     from dltune.search.events import Ending
+    from dltune.search.interrupts import exit_code
 
     run = load_run(end.path, histories="best")
     show_run(run, as_json=as_json)
     if end.ending is Ending.INTERRUPTED:
-        _say_resume(end, runs_dir)
-        return output.INTERRUPTED
+        _say_resume(end, cut=len(run.trials) - len(run.done), runs_dir=runs_dir)
+        return exit_code(end.signal or signal.SIGINT)
     if end.reason:
         output.say(f"the search ended: {end.reason}")
         if end.ending is Ending.STOPPED:
@@ -200,7 +201,7 @@ def _read(
 def _run_path(
     given: Recipe | None, recipe: Path | None, *, name: str | None, runs_dir: Path, resume: bool
 ) -> Path:
-    from dltune.runs.folder import new_run_path
+    from dltune.runs.new_run import new_run_path
     from dltune.runs.run import find_run
 
     if not resume:
@@ -214,8 +215,9 @@ def _run_path(
     return find_run(name, runs_dir=runs_dir)
 
 
-def _say_resume(end: StudyEnd, runs_dir: Path) -> None:
+def _say_resume(end: StudyEnd, *, cut: int, runs_dir: Path) -> None:
     kept = f"interrupted: {len(end.trials)} of {end.total} trials are done and kept"
+    kept += f", {cut} as far as they had come" if cut else ""
     output.say(f"{kept}; go on with: {_resume_command(end, runs_dir)}")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
 import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -15,7 +18,6 @@ from dltune.report.numbers import count_of, show_error, show_value
 
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
-    from dltune.search.interrupts import Interrupts
     from dltune.training.engine import Stop
     from dltune.training.history import EpochRecord
     from dltune.training.loop import CohortEpoch, TrialOutcome
@@ -44,36 +46,40 @@ def train(
     from dltune.cli.show import all_complete, say_diagnose, show_run
     from dltune.runs.run import load_run
 
-    stopped_by: str | None = None
-    while stopped_by is None:
+    code: int | None = None
+    while code is None:
         path = claim(runs_dir, name, recipe.stem, without="the run folder is numbered then")
         try:
             with StatusLine("loading data") as status, output.users_code():
-                stopped_by = _train_into(path, given, note, status)
+                code = _train_into(path, given, note, status)
         except FolderTakenError:
             if name is not None:
                 raise
             # Another training, started at the same time, was the first to take this number.
     run = load_run(path, histories="best")
     show_run(run, as_json=as_json)
-    if stopped_by:
-        output.say(f"{stopped_by}; {path} keeps the best epoch so far")
+    if code:
+        again = f"dltune train {shlex.quote(str(path / 'recipe.toml'))}"
+        output.say(
+            f"{run.trials[0].reason}; {path} keeps the best epoch so far",
+            f"a training begins anew, from its first epoch: {again}",
+        )
     say_diagnose(run)
-    if stopped_by:
-        return output.INTERRUPTED
+    if code:
+        return code
     return output.FINE if all_complete(run) else output.FINDINGS
 
 
-def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> str:
-    """Train the recipe's one config into a new run folder; says what stopped it before its end.
+def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> int:
+    """Train the recipe's one config into a new run folder; the exit code of what interrupts it.
 
-    Ctrl-C stops after the epoch that runs, and what was trained is kept. A second one stops at
-    once, like an error: no folder is left then, since there is nothing in it.
+    A signal ends it after the update that runs, and the best epoch so far is kept. A second one
+    stops at once, like an error: no folder is left then, nor where no epoch was over.
     """
     from dltune.data.device import resolve_device, to_device
     from dltune.recipe.references import check_factory
     from dltune.runs.checkpoint import pack_checkpoint
-    from dltune.search.interrupts import Interrupts
+    from dltune.search.interrupts import Interruption, Interrupts, exit_code
     from dltune.training.history import Trial
     from dltune.training.loop import train_cohort
     from dltune.training.schedules import peak_notes
@@ -86,37 +92,39 @@ def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> st
         output.say(*notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
         data = to_device(dataset, resolve_device(config.train.device))
         trial = Trial(number=0, config=config, seed=config.train.seed)
-        training = train_cohort([trial], data, folder=recipe.folder)
-        with Interrupts(on_first=_say_stopping) as interrupts:
-            (outcome,) = _follow(training, config.train.epochs, interrupts, status)
+        with Interrupts(_say_stopping) as interrupts, interrupts.allowed():
+            training = train_cohort(
+                [trial], data, folder=recipe.folder, interrupted=lambda: interrupts.reason
+            )
+            (outcome,) = _follow(training, config.train.epochs, status)
+            if interrupts.requested and outcome.record.best_epoch is None:
+                raise Interruption(interrupts.requested)
         with Interrupts():  # the writing is not cut off
             record = outcome.record
             run.note_conditions(config)
             run.folder.append([record], {0: pack_checkpoint(record, config, outcome.weights)})
             run.folder.end("interrupted" if interrupts.requested else "complete")
-    return record.reason if interrupts.requested else ""
+    return exit_code(interrupts.requested) if interrupts.requested else 0
 
 
-def _say_stopping() -> None:
-    output.say("stopping after this epoch; Ctrl-C again stops at once and keeps nothing")
+def _say_stopping() -> bool:
+    """The handler of a signal calls it: not by way of a stream, which may be in use."""
+    with contextlib.suppress(OSError):
+        os.write(2, b"stopping after this update; Ctrl-C again stops at once and keeps nothing\n")
+    return True
 
 
 def _follow(
     training: Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]],
     epochs: int,
-    interrupts: Interrupts,
     status: StatusLine,
 ) -> list[TrialOutcome]:
-    """Say every epoch, where nobody watches one in ten; Ctrl-C stops after the one that runs."""
-    from dltune.training.engine import Stop
-    from dltune.training.history import TrialState
-
+    """Say every epoch, where nobody watches one in ten."""
     every = 1 if sys.stderr.isatty() else max(1, epochs // PLAIN_LINES)
-    stops: dict[int, Stop] | None = None
     status.stage(f"epoch 1 of {epochs}")
     while True:
         try:
-            records = training.send(stops).records
+            records = next(training).records
         except StopIteration as end:
             return cast("list[TrialOutcome]", end.value)
         for record in records:
@@ -124,9 +132,6 @@ def _follow(
                 columns = columns_of(sys.stderr) if status.is_drawn else None
                 output.say(epoch_line(record, epochs, columns=columns))
             status.stage(f"epoch {min(record.epoch + 1, epochs)} of {epochs}")
-            if interrupts.requested:
-                reason = f"stopped by Ctrl-C after epoch {record.epoch} of {epochs}"
-                stops = {record.trial: Stop(state=TrialState.COMPLETE, reason=reason)}
 
 
 def epoch_line(record: EpochRecord, epochs: int, *, columns: int | None = None) -> str:

@@ -20,6 +20,7 @@ from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.steppers import Look, LoopedStepper, StackedStepper, Stepper
 from dltune.recipe.places import at, place_of_error
 from dltune.recipe.schema import Config, FactoryConfig, ModelConfig
+from dltune.recipe.users_code import in_words, let_signals_through
 from dltune.training.history import Trial
 from dltune.training.losses import build_loss, constant_loss
 from dltune.training.memory import keep_freed_memory, ran_out_of_memory
@@ -227,13 +228,11 @@ def named_failures(
         yield
     except DltuneError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        let_signals_through(error)
         if too_large is not None and ran_out_of_memory(error):
             raise too_large from error
         if not isinstance(model, FactoryConfig):
             raise
-        first_line = str(error).partition("\n")[0]
-        raise ModelError(
-            f"the model of {model.factory!r} raised {type(error).__name__} {where}: {first_line}"
-            f"{at(place_of_error(error))}"
-        ) from error
+        line = in_words(error, where).partition("\n")[0] + at(place_of_error(error))
+        raise ModelError(f"the model of {model.factory!r} raised {line}") from error

@@ -14,6 +14,7 @@ from dltune.models.mlp import build_mlp
 from dltune.recipe.places import at, place_of, place_of_error
 from dltune.recipe.references import load_reference, neighbours
 from dltune.recipe.schema import CnnConfig, FactoryConfig, MlpConfig
+from dltune.recipe.users_code import in_words, let_signals_through
 
 # What factories have returned: one that returns a module twice would start a trial with the weights
 # that the trial before it has trained.
@@ -63,11 +64,12 @@ def _build_from_factory(
             module = factory(inputs=inputs, outputs=outputs, **model.arguments())
     except DltuneError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         # Where the arguments do not fit, none of its lines has run.
         place = at(place_of_error(error) or place_of(factory))
         raise ModelError(
-            f"model.factory = {model.factory!r} raised {type(error).__name__}: {error}{place}",
+            f"model.factory = {model.factory!r} raised {in_words(error)}{place}",
             hint=_call_hint(model, inputs=inputs, outputs=outputs),
         ) from error
     if not isinstance(module, nn.Module):
@@ -103,11 +105,10 @@ def _check_output(module: nn.Module, name: str, *, inputs: tuple[int, ...], outp
     try:
         with torch.no_grad():
             result = module(torch.zeros(PROBE_EXAMPLES, *inputs))
-    except Exception as error:  # the user's code may raise anything
-        raise ModelError(
-            f"the model of {name!r} raised {type(error).__name__} on a batch of shape "
-            f"{(PROBE_EXAMPLES, *inputs)}: {error}"
-        ) from error
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
+        where = f"on a batch of shape {(PROBE_EXAMPLES, *inputs)}"
+        raise ModelError(f"the model of {name!r} raised {in_words(error, where)}") from error
     finally:
         module.train()
     found = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__

@@ -19,6 +19,7 @@ from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.recipe.users_code import in_words, let_signals_through
 
 EXAMPLE = 'Write it like "my_net.py:build".'
 
@@ -77,11 +78,11 @@ def _import_file(path: Path) -> ModuleType:
     with _neighbours_in(path.parent, is_new=True):
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except BaseException as error:  # the user's code may raise anything
             del sys.modules[name]
-            kind = type(error).__name__
+            let_signals_through(error)
             place = f"{path}, line {_line(error, path)}"
-            raise RecipeError(f"{place}: failed: {kind}: {error}") from error
+            raise RecipeError(f"{place}: failed: {in_words(error)}") from error
         imported_sources()  # its own, and those of what it has imported
     return module
 
@@ -187,7 +188,7 @@ def _installed() -> tuple[str, ...]:
     return tuple({f"{one}{os.sep}" for place in places for one in (place, os.path.realpath(place))})
 
 
-def _line(error: Exception, path: Path) -> int | None:
+def _line(error: BaseException, path: Path) -> int | None:
     """The last line of the user's file that ran, or that cannot be parsed."""
     if isinstance(error, SyntaxError):
         return error.lineno

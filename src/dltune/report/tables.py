@@ -95,6 +95,8 @@ def render_winner(
     """
     seconds = show_seconds(best.seconds)
     place = f"epoch {best.best_epoch} of {best.epochs}"
+    if best.state is not TrialState.COMPLETE:
+        place += f" ({best.state})"
     who = f"trial {best.number}, {place}" if trials > 1 else place
     lines = [f"best: {who}, {seconds}, {best.parameters:,} parameters"]
     errors = {"dev": best.dev_error, "train": best.train_error, "test": best.test_error}
@@ -118,7 +120,7 @@ def failures(trials: Sequence[TrialRecord]) -> dict[tuple[TrialState, str], list
     groups: dict[tuple[TrialState, str], list[int]] = {}
     for one in sorted(trials, key=lambda one: one.number):
         if one.state is not TrialState.COMPLETE:
-            reason = re.sub(r" in epoch \d+$", "", one.reason)
+            reason = re.sub(r" (in|after) epoch \d+( of \d+)?$", "", one.reason)
             groups.setdefault((one.state, reason), []).append(one.number)
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
@@ -162,6 +164,8 @@ def _measured_columns(best: Sequence[TrialRecord], metric: str) -> dict[str, Col
     }
     if metric != "dev_loss":
         del measured["dev_loss"]
+    if any(one.state is not TrialState.COMPLETE for one in best):
+        measured["state"] = ("state", [str(one.state) for one in best])
     return {
         name: Column(title=title, cells=tuple(cells)) for name, (title, cells) in measured.items()
     }

@@ -198,6 +198,8 @@ def read_history(
             record = EpochRecord(**numbers | {"trial": int(cells[0]), "epoch": int(cells[1])})
         except ValueError as problem:
             raise _damaged(path, f"line {place}: {problem}") from None
+        if record.epoch == 1:
+            records[record.trial] = []  # one that was interrupted is trained from its start
         records.setdefault(record.trial, []).append(record)
     return {trial: tuple(epochs) for trial, epochs in records.items()}
 
@@ -205,12 +207,18 @@ def read_history(
 def keep_history(path: Path, trials: Collection[int]) -> None:
     """Replace `history.csv` by its rows of these trials in order of number, atomically.
 
+    Of a trial that was interrupted and trained again, the later rows stay.
+
     Raises RunFolderError if the file is damaged.
     """
-    kept = {str(number) for number in trials}
+    kept: dict[str, list[str]] = {str(number): [] for number in sorted(trials)}
     header, *rows = _whole_lines(path) or [csv_text([HISTORY_COLUMNS])]
-    rows = [line for line in rows if line.partition(",")[0] in kept]
-    replace_file(path, "".join([header, *sorted(rows, key=trial_of)]))
+    for line in rows:
+        trial, epoch, *_ = line.split(",")
+        if trial in kept:
+            kept[trial] = [] if epoch == "1" else kept[trial]  # as in `read_history`
+            kept[trial].append(line)
+    replace_file(path, "".join([header, *itertools.chain.from_iterable(kept.values())]))
 
 
 def sort_rows(path: Path) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dltune.errors import RunFolderError
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe, recipe_text_with
 from dltune.recipe.whole_file import replace_file
@@ -31,7 +30,7 @@ from dltune.runs.csv_files import (
     sort_rows,
     start_history,
 )
-from dltune.runs.lock import FolderLock, check_free, new_folder
+from dltune.runs.lock import FolderLock, new_folder
 from dltune.runs.provenance import code_folders, code_name, hash_of_bytes, now
 from dltune.runs.run import (
     BEST_RECIPE,
@@ -47,36 +46,10 @@ from dltune.runs.run import (
     read_study,
     storage_of,
 )
-from dltune.training.history import TrialRecord, better
+from dltune.training.history import TrialRecord, TrialState, best_trials, better
 
 # A comment, since a recipe has the keys of its schema and no others.
 RECIPE_FORMAT = f"# dltune recipe, format {FORMAT}\n"
-
-
-def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
-    """Where a new study goes: `runs_dir/name`, or the first free of stem-1, stem-2, ...
-
-    name  as given with --name; None to find one.
-    stem  of the recipe's file name.
-
-    Raises RunFolderError if the name is no folder name, or is taken.
-
-    >>> new_run_path(Path("no-such-folder"), name=None, stem="digits").as_posix()
-    'no-such-folder/digits-1'
-    """
-    if name is None:
-        numbers = iter(range(1, 1 + len(list(runs_dir.glob("*"))) + 1))
-        return next(
-            path for number in numbers if not (path := runs_dir / f"{stem}-{number}").exists()
-        )
-    if name.startswith((".", "-")) or Path(name).name != name or not name.isprintable() or not name:
-        raise RunFolderError(
-            f"--name {name!r}: must be the name of one folder, without slashes or control "
-            "characters, and with no dot or hyphen in front",
-            hint="Use --runs-dir for the place: --runs-dir my/runs --name first.",
-        )
-    check_free(runs_dir / name)
-    return runs_dir / name
 
 
 class RunFolder:
@@ -86,12 +59,15 @@ class RunFolder:
     recipe  as stored in it: file references hold from the folder.
     about   what the run is.
     trials  those that are done, by number, without histories; numbers may be missing between them.
-    best    of them; None while no trial is complete.
+    interrupted  those that were cut off, likewise, with what they had come to.
+    best    of both; None while there is none with an objective.
     """
 
     def __init__(self, path: Path, recipe: Recipe, about: About, lock: FolderLock) -> None:
         self.path, self.recipe, self.about = path, recipe, about
         self.trials: dict[int, TrialRecord] = {}
+        self.interrupted: dict[int, TrialRecord] = {}
+        self._has_doubles = False  # in the CSV files: of trials that were interrupted before
         self.best: TrialRecord | None = None
         self._lock = lock
         self._storage = storage_of(path)
@@ -194,16 +170,17 @@ class RunFolder:
     def append(
         self, trials: Sequence[TrialRecord], checkpoints: Mapping[int, PackedCheckpoint]
     ) -> None:
-        """Write finished trials, in any order; none of them may be in the folder already.
+        """Write trials that are over, in any order; none of them may be done already.
+
+        An interrupted one that an earlier session had brought further stays as it was.
 
         checkpoints  by number; needed of no trial but the best.
         """
+        trials = [trial for trial in trials if not self._was_further(trial)]
         number = len(self.about.sessions) - 1
         trials = [dataclasses.replace(trial, session=number) for trial in trials]
         append_history(self.path / HISTORY, (one for trial in trials for one in trial.history))
-        before = best = self.best
-        for trial in trials:
-            best = better(best, trial)
+        before, best = self.best, self._best_with(trials)
         if best is not None and best is not before and best.number in checkpoints:
             self._weights.write(best.number, checkpoints[best.number])
         self._storage.append(trials, self.recipe.space)
@@ -214,13 +191,6 @@ class RunFolder:
             self._weights.choose(self.best.number, is_new=True)
             self._write_best_recipe()
 
-    def append_interrupted(self, trials: Sequence[TrialRecord]) -> None:
-        """Add rows to `trials.csv` for trials that were cut off.
-
-        They are not in the journal: a resume trains them again, with the same values and seeds.
-        """
-        self._trials_csv.append(trials)
-
     def write_result(self, document: Mapping[str, Any], text: str) -> None:
         """Keep what a command that trains no trials has come to, as JSON and as it was shown."""
         content = json.dumps({"format": FORMAT, **document}, indent=2, ensure_ascii=False)
@@ -228,7 +198,12 @@ class RunFolder:
         replace_file(self.path / RESULT, content + "\n")
 
     def sort(self) -> None:
-        """Put the rows of both CSV files in order of number."""
+        """Put the rows of both CSV files in order of number, one for each trial or epoch."""
+        if self._has_doubles:
+            everything = self.trials | self.interrupted
+            self._trials_csv.rewrite(everything[number] for number in sorted(everything))
+            keep_history(self.path / HISTORY, everything)
+            self._has_doubles = False
         for name in (TRIALS, HISTORY):
             sort_rows(self.path / name)
 
@@ -240,11 +215,31 @@ class RunFolder:
         """Let others write in the folder."""
         self._lock.release()
 
+    def _was_further(self, trial: TrialRecord) -> bool:
+        known = self.interrupted.get(trial.number)
+        if known is None or trial.state is not TrialState.INTERRUPTED:
+            return False
+        best = better(known, trial)
+        return known.epochs > trial.epochs if best is None else best is known
+
+    def _best_with(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
+        """The best when these trials, which may have been interrupted before, are in the folder."""
+        new = {trial.number: trial.without_history() for trial in trials}
+        best = self.best
+        if best is not None and best.number in new:
+            known = self.trials | self.interrupted | new
+            return next(iter(best_trials(known.values(), 1)), None)
+        for trial in new.values():
+            best = better(best, trial)
+        return best
+
     def _take(self, trials: Iterable[TrialRecord]) -> None:
+        trials = [trial.without_history() for trial in trials]
+        self.best = self._best_with(trials)
         for trial in trials:
-            bare = trial.without_history()
-            self.trials[bare.number] = bare
-            self.best = better(self.best, bare)
+            self._has_doubles |= self.interrupted.pop(trial.number, None) is not None
+            was_cut = trial.state is TrialState.INTERRUPTED
+            (self.interrupted if was_cut else self.trials)[trial.number] = trial
 
     def _write_best_recipe(self) -> None:
         if self.best is not None:
@@ -259,8 +254,6 @@ class RunFolder:
 
 def rebuild_csv(path: Path) -> Run:
     """Rewrite `trials.csv` and `history.csv` from the journal, as after a kill -9; returns the run.
-
-    Rows of interrupted trials go: they are in no journal.
 
     Raises RunFolderError as `load_run` does, and if a study is running in the folder.
     """

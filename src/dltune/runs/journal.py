@@ -5,8 +5,8 @@ a lock, a disk synchronisation and several copies of the trial; here the lines o
 made directly, and appended by Optuna's own file backend in one piece. For reading, a few kinds of
 line are enough, and Optuna is not needed: importing it takes longer than reading a study.
 
-Only finished trials are in the journal, since it has no state for a trial that nobody finishes.
-They stand in the order in which they finished.
+Trials stand in it in the order in which they ended. One that was interrupted is in it with what it
+had come to, and once more when a resume has trained it to its end.
 """
 
 from __future__ import annotations
@@ -56,13 +56,14 @@ class OptunaState(IntEnum):
     FAIL = 3
 
 
-# Optuna has no word for a diverged trial: its state is FAIL there, and `state` among the user
-# attributes keeps ours.
+# Optuna has no word for a diverged trial, nor for one that was interrupted: their state is FAIL
+# there, and `state` among the user attributes keeps ours.
 OPTUNA_STATES = {
     TrialState.COMPLETE: OptunaState.COMPLETE,
     TrialState.PRUNED: OptunaState.PRUNED,
     TrialState.DIVERGED: OptunaState.FAIL,
     TrialState.FAILED: OptunaState.FAIL,
+    TrialState.INTERRUPTED: OptunaState.FAIL,
 }
 
 MINIMIZE = 1  # optuna.study.StudyDirection.MINIMIZE
@@ -203,7 +204,7 @@ def _trial_entry(
         datetime_start=started.isoformat(timespec="microseconds"),
         datetime_complete=completed.isoformat(timespec="microseconds"),
         state=state,
-        value=trial.ranked,
+        value=trial.ranked if state is OptunaState.COMPLETE else None,
         values=None,
         distributions=distributions,
         params=params,

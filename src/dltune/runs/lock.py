@@ -7,17 +7,23 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dltune.errors import FolderTakenError
+from dltune.errors import FolderTakenError, RunFolderError
 
 # Whoever lists the runs holds each of them for a moment, to see whether another can.
 LOCK_TRIES, LOCK_TRY_SECONDS = 3, 0.03
 
-UNFINISHED = ".{name}.new-{token}"  # of a folder that is being made
+# What flock raises where a file system has no locks, or where their server does not answer.
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+LOCK_FILE = ".lock"  # locked in a folder's place; it may stay, as nobody's lock
+
+UNFINISHED = ".{name}.new-"  # how the name of a folder begins that is being made
+TOKEN_BYTES = 4  # drawn for the rest of such a name
 
 
 class FolderLock:
@@ -25,9 +31,11 @@ class FolderLock:
 
     A lock file would outlive a kill -9; this one does not, unless a process that the user's code
     has forked lives on, and it stays with the folder when that is renamed. Windows has no such lock
-    for folders, and there two writers of one run folder are not detected.
+    for folders, and there two writers of one run folder are not detected. NFS locks only what is
+    open for writing, which a folder never is: there, a file in it is locked in its place.
 
-    Raises FolderTakenError if another process writes in the folder.
+    Raises FolderTakenError if another process writes in the folder, RunFolderError if its file
+    system has no locks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,14 +43,12 @@ class FolderLock:
         if sys.platform == "win32":
             return
 
-        descriptor = os.open(path, os.O_RDONLY)
-        if not _locked(descriptor):
-            os.close(descriptor)
+        self._descriptor = _lock(path)
+        if self._descriptor is None:
             raise FolderTakenError(
                 f"{path}: another dltune process is writing in this run folder",
                 hint="Wait for it, stop it with Ctrl-C, or start a study with another --name.",
             )
-        self._descriptor = descriptor
 
     def release(self) -> None:
         """Let others write; a second call does nothing."""
@@ -53,6 +59,29 @@ class FolderLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that has the lock of a folder; None if another process has it."""
+    for place, flags in ((path, os.O_RDONLY), (path / LOCK_FILE, os.O_RDWR | os.O_CREAT)):
+        descriptor = os.open(place, flags, 0o666)
+        try:
+            if _locked(descriptor):
+                return descriptor
+        except OSError as refusal:
+            os.close(descriptor)
+            if refusal.errno == errno.EBADF and place == path:
+                continue
+            if refusal.errno not in NO_LOCKS:
+                raise
+            raise RunFolderError(
+                f"{path}: its file system has no locks ({refusal.strerror}), "
+                "and two writers would spoil each other's files",
+                hint="Type --runs-dir and a folder on another disk.",
+            ) from refusal
+        os.close(descriptor)
+        break
+    return None
 
 
 def _locked(descriptor: int) -> bool:
@@ -71,21 +100,26 @@ def _locked(descriptor: int) -> bool:
 def is_being_written(path: Path) -> bool:
     """Whether another process writes in the folder; any number may ask at the same time.
 
-    Nothing is in a writer's way but for the microseconds of the question. On Windows, where folders
-    have no lock, False.
+    Nothing is in a writer's way but for the microseconds of the question. On Windows, and where
+    else folders have no lock, False.
     """
     if sys.platform == "win32":
         return False
     import fcntl
 
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        # Shared, so that two who ask do not take each other for writers.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
+    file = path / LOCK_FILE
+    for place in (path, file) if file.exists() else (path,):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            # Shared, so that two who ask do not take each other for writers.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError as refusal:
+            if refusal.errno not in NO_LOCKS:
+                raise
+        finally:
+            os.close(descriptor)
     return False
 
 
@@ -117,8 +151,8 @@ def new_folder(path: Path) -> Iterator[tuple[Path, FolderLock]]:
     if path.parent.exists() and not path.parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
-    unfinished, lock = _make(path)
+    sweep(path.parent, UNFINISHED.format(name="*"))
+    unfinished, lock = locked_folder(path.parent, UNFINISHED.format(name=path.name))
     try:
         yield unfinished, lock
         try:
@@ -134,21 +168,35 @@ def new_folder(path: Path) -> Iterator[tuple[Path, FolderLock]]:
         raise
 
 
-def _make(path: Path) -> tuple[Path, FolderLock]:
+def locked_folder(parent: Path, prefix: str, *, mode: int = 0o777) -> tuple[Path, FolderLock]:
+    """A new folder whose name begins so, and the lock by which `sweep` sees that it is in use.
+
+    mode  its permissions, less what the user's umask takes away.
+    """
     while True:
-        unfinished = path.with_name(UNFINISHED.format(name=path.name, token=secrets.token_hex(4)))
-        unfinished.mkdir()
+        path = parent / f"{prefix}{secrets.token_hex(TOKEN_BYTES)}"
+        path.mkdir(mode)
         # Another start may have taken it for a dead one's before it was locked.
-        with contextlib.suppress(FolderTakenError, FileNotFoundError):
-            return unfinished, FolderLock(unfinished)
+        try:
+            return path, FolderLock(path)
+        except (FolderTakenError, FileNotFoundError):
+            continue
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what was being made by processes that are dead: nobody holds a lock on it."""
+def sweep(parent: Path, prefix: str) -> None:
+    """Remove the folders of `locked_folder` that killed processes of this user have left.
+
+    prefix  may hold wildcards. Nobody holds the lock of a dead one's folder.
+    """
     if sys.platform == "win32":  # no lock tells who lives
         return
-    for unfinished in parent.glob(UNFINISHED.format(name="*", token="*")):
-        with contextlib.suppress(OSError, FolderTakenError):
-            lock = FolderLock(unfinished)
-            shutil.rmtree(unfinished, ignore_errors=True)
-            lock.release()
+    for path in parent.glob(prefix + 2 * TOKEN_BYTES * "[0-9a-f]"):
+        with contextlib.suppress(OSError, RunFolderError):
+            found = path.lstat()  # in a folder for everybody, a link may be a trap
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+                lock = FolderLock(path)
+                shutil.rmtree(path, ignore_errors=True)
+                lock.release()

@@ -1,4 +1,4 @@
-"""A run that one process makes from its beginning to its end: it has something to keep, or goes."""
+"""New runs: where one goes, and one that is made from its beginning to its end by one process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,34 @@ from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
 from dltune.runs.about import About
 from dltune.runs.folder import RunFolder
-from dltune.runs.lock import FolderLock
+from dltune.runs.lock import FolderLock, check_free
 from dltune.runs.run import RESULT, check_is_run_folder, load_run
+
+
+def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
+    """Where a new study goes: `runs_dir/name`, or the first free of stem-1, stem-2, ...
+
+    name  as given with --name; None to find one.
+    stem  of the recipe's file name.
+
+    Raises RunFolderError if the name is no folder name, or is taken.
+
+    >>> new_run_path(Path("no-such-folder"), name=None, stem="digits").as_posix()
+    'no-such-folder/digits-1'
+    """
+    if name is None:
+        numbers = iter(range(1, 1 + len(list(runs_dir.glob("*"))) + 1))
+        return next(
+            path for number in numbers if not (path := runs_dir / f"{stem}-{number}").exists()
+        )
+    if name.startswith((".", "-")) or Path(name).name != name or not name.isprintable() or not name:
+        raise RunFolderError(
+            f"--name {name!r}: must be the name of one folder, without slashes or control "
+            "characters, and with no dot or hyphen in front",
+            hint="Use --runs-dir for the place: --runs-dir my/runs --name first.",
+        )
+    check_free(runs_dir / name)
+    return runs_dir / name
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def overview(run: Run, *, is_running: bool, now: datetime.datetime) -> Overview:
         path=run.path,
         state=_state(run, is_running),
         about=run.about,
-        done=len(run.trials),
+        done=len(run.done),
         best=run.best,
         result=run.result(),
         began=_time(sessions[-1].started) if sessions else None,

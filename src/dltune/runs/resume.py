@@ -163,7 +163,7 @@ def check_same_conditions(
     Raises RunFolderError for changes that are not, and for data that are gone.
     """
     changes = changed_conditions(run, data)
-    if changes.code and not changes.other and not changes.gone and run.best is None:
+    if changes.code and not changes.other and not changes.gone and not run.has_complete:
         return {"mended": changes.code}
     all_of_them = (*changes.gone, *changes.code, *changes.other)
     if changes.gone or (all_of_them and not accept):

@@ -32,7 +32,8 @@ NAMES_SHOWN = 8  # of runs, in a hint: as many as fit on a line; the folder itse
 class Run:
     """What a run folder holds.
 
-    trials  finished ones, in order of number; while their search runs, numbers may be missing.
+    trials  that are over, in order of number; while their search runs, numbers may be missing. An
+            interrupted one is among them with what it had come to.
     """
 
     path: Path
@@ -53,13 +54,23 @@ class Run:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best complete trial, of equals the first; None if there is none."""
+        """The best complete or interrupted trial, of equals the first; None if there is none."""
         return next(iter(best_trials(self.trials, 1)), None)
+
+    @property
+    def done(self) -> tuple[TrialRecord, ...]:
+        """The trials that a resume does not train again."""
+        return tuple(trial for trial in self.trials if trial.state is not TrialState.INTERRUPTED)
+
+    @property
+    def has_complete(self) -> bool:
+        """Whether any trial was trained to its end in good health."""
+        return any(trial.state is TrialState.COMPLETE for trial in self.trials)
 
     @property
     def is_complete(self) -> bool:
         """Whether all the trials that were wanted are done."""
-        return len(self.trials) >= self.about.trials
+        return len(self.done) >= self.about.trials
 
     @property
     def states(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ class EventKind(StrEnum):
     """STARTED comes once and first, TRAINING once when the first trial begins.
 
     EPOCH comes while trials train, TRIAL when one is over. NOTED is about how they are trained, for
-    those who want to know.
+    those who want to know. STOPPING comes after a signal, before trials end as far as they are.
     """
 
     STARTED = "started"
@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     EPOCH = "epoch"
     TRIAL = "trial"
     NOTED = "noted"
+    STOPPING = "stopping"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class StudyEvent:
     records      of the epochs that have just ended: of one trial or of many, at most one of each.
     trial        the one that is over.
     grid_points  at the start: points of the grid; None for other strategies.
-    notes        at the start: what was found out about the data; later how trials are trained.
+    notes        at the start: what was found out about the data; later how trials are trained, or
+                 what stops them.
     """
 
     kind: EventKind
@@ -60,7 +62,7 @@ class Ending(StrEnum):
 
     COMPLETE     all trials that were wanted are done.
     EXHAUSTED    the space has no further point.
-    INTERRUPTED  Ctrl-C; --resume goes on.
+    INTERRUPTED  Ctrl-C, SIGTERM or SIGHUP; --resume goes on.
     STOPPED      the first trials all failed alike.
     """
 
@@ -78,8 +80,9 @@ class StudyEnd:
     reason    why it ended, in words; empty when complete.
     trained   trials that this session has finished; 0 if a resumed study was complete already.
     total     trials that were wanted.
-    trials    all of them, in order of number, without histories.
-    best      of them; None if no trial is complete.
+    signal    number of the one that has interrupted it; 0 if none has.
+    trials    those that are done, in order of number, without histories.
+    best      of them and of those that were interrupted; None if none has come to anything.
     """
 
     path: Path
@@ -89,3 +92,4 @@ class StudyEnd:
     total: int
     trials: tuple[TrialRecord, ...]
     best: TrialRecord | None
+    signal: int = 0

@@ -84,12 +84,12 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
         strategy=request.strategy,
         seed=request.seed,
         options=request.options,
-        last=run.trials[-1].number if run.trials else None,
+        last=max((trial.number for trial in run.done), default=None),
         trials=request.trials,
     )
     strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
     total = _total(strategy, about.strategy, request.trials or about.trials)
-    if total > len(run.trials):
+    if total > len(run.done):
         _check_still_comparable(run)
     return Asked(strategy=strategy, name=about.strategy, seed=about.seed, total=total)
 

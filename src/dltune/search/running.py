@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from dltune.training.history import EpochRecord, Trial, TrialRecord, TrialState
 
@@ -45,9 +46,18 @@ class Running:
                 TrialState.INTERRUPTED,
                 "interrupted; --resume trains it again",
                 epochs=self._epochs[number],
+                **self._measured(number),
             )
             for number in sorted(self._trials)
         ]
+
+    def _measured(self, number: int) -> dict[str, Any]:
+        """What is known of its best epoch; no objective, as its weights are lost."""
+        best = self._best.get(number)
+        if best is None:
+            return {}
+        names = ("train_loss", "train_error", "dev_loss", "dev_error")
+        return {"best_epoch": best.epoch, **{name: getattr(best, name) for name in names}}
 
     def start(self, trial: Trial) -> None:
         """A trial begins; one that runs already begins anew, since its worker died."""

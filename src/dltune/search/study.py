@@ -247,7 +247,7 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) 
             return shelf.dataset(config.data)
 
         changes: dict[str, tuple[str, ...]] = {}
-        if run.best is None or asked.total > len(run.trials):  # else nothing is trained
+        if not run.has_complete or asked.total > len(run.done):  # else nothing is trained
             accept = request.accept_changes
             if all(map(names_file, run.about.data_hashes)):
                 # Before they are loaded, as other files may not even be such data.
@@ -256,7 +256,7 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) 
             check_factories(stored, asked.seed, as_typed=lambda one: one, folder=path)
             config, dataset = first_data(stored, asked.seed, load)
             changes = check_same_conditions(run, shelf.hashes, accept=accept)
-        left = asked.total - (0 if "mended" in changes else len(run.trials))
+        left = asked.total - (0 if "mended" in changes else len(run.done))
         executor = means.executor(path, stored, run.about.origin, config, left)
         if left:
             check_trainable(

@@ -1,9 +1,10 @@
-"""The loop of a search: ask, train, write, tell, until the budget is spent or Ctrl-C comes."""
+"""The loop of a search: ask, train, write, tell, until the budget is spent or a signal comes."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict, Unpack
@@ -25,7 +26,7 @@ from dltune.search.executors.protocol import (
     TrialStarted,
 )
 from dltune.search.failures import FirstTrials
-from dltune.search.interrupts import Interrupts
+from dltune.search.interrupts import Interruption, Interrupts
 from dltune.search.running import Running
 from dltune.search.strategies.base import Proposal, Strategy
 from dltune.training.history import (
@@ -33,6 +34,7 @@ from dltune.training.history import (
     Trial,
     TrialRecord,
     TrialState,
+    best_trials,
     better,
     without_gap,
 )
@@ -46,6 +48,10 @@ ASK_AT_ONCE = 1024
 # took a hundred times as long as that one's writing. A long trial is written at once, short ones
 # are gathered.
 WRITE_SHARE = 0.01
+
+# What a trial may take for its last update and measurements when something else than a person asks
+# this process to end: `docker stop` kills it after 10 seconds, Slurm and Kubernetes after 30.
+SECONDS_TO_END = 7.0
 
 # At the latest after so long, so that a kill -9 costs no more than that and the CSV files are never
 # far behind. Only a block that takes more than 50 ms to write (large weights) exceeds its share.
@@ -86,9 +92,13 @@ class StudyLoop:
         self._total, self._data_hashes, self._on_event = total, data_hashes, on_event
         self._resumed_from = len(folder.trials)
         self._trials = dict(folder.trials)  # written or not
-        self._best = folder.best
+        self._best = next(iter(best_trials(folder.trials.values(), 1)), None)
+        self._best_cut: TrialRecord | None = None  # of those that this session's end cuts off
         self._pending: dict[int, TrialRecord] = {}
-        self._checkpoints: dict[int, PackedCheckpoint] = {}  # of the best, until it is written
+        # Those of the best of both kinds, by number, until they are written.
+        self._checkpoint: dict[int, PackedCheckpoint] = {}
+        self._cut_checkpoint: dict[int, PackedCheckpoint] = {}
+        self._has_told_stop = False
         self._environment: Environment | None = None
         self._running, self._is_training = Running(folder.about.metric), False
         self._first = FirstTrials()
@@ -96,16 +106,17 @@ class StudyLoop:
 
     def run(self, notes: Sequence[str] = ()) -> StudyEnd:
         """Search until the end; what is finished is written, whatever happens."""
-        with Interrupts() as interrupts:
+        with Interrupts(lambda: self._wind_up(interrupts)) as interrupts:
             try:
                 grid_points = self._strategy.total
                 self._report(EventKind.STARTED, grid_points=grid_points, notes=tuple(notes))
                 ending, reason = self._search(interrupts)
             except KeyboardInterrupt:
-                ending, reason = Ending.INTERRUPTED, "stopped by Ctrl-C; --resume goes on from here"
+                stopped_by = interrupts.reason or str(Interruption())
+                ending, reason = Ending.INTERRUPTED, f"{stopped_by}; --resume goes on from here"
             finally:
+                self._pending |= {one.number: one for one in self._running.interrupted()}
                 self._write()
-                self._folder.append_interrupted(self._running.interrupted())
                 self._folder.sort()
                 self._executor.close()
             self._folder.end(ending.value)
@@ -118,7 +129,16 @@ class StudyLoop:
             total=self._total,
             trials=tuple(trials[number] for number in sorted(trials)),
             best=self._folder.best,
+            signal=interrupts.requested if ending is Ending.INTERRUPTED else 0,
         )
+
+    def _wind_up(self, interrupts: Interrupts) -> bool:
+        """Let what trains end by itself; False if nothing trains that could be kept."""
+        if not len(self._running):
+            return False
+        seconds = None if interrupts.requested == signal.SIGINT else SECONDS_TO_END
+        self._executor.stop(interrupts.reason, seconds=seconds)
+        return True
 
     def _search(self, interrupts: Interrupts) -> tuple[Ending, str]:
         told = len(without_gap(self._trials))
@@ -127,6 +147,8 @@ class StudyLoop:
             if not proposals:
                 return Ending.EXHAUSTED, f"no new point is left in the space after {told} trials"
             self._train(self._build(proposals), interrupts)
+            if interrupts.requested and not all(one.number in self._trials for one in proposals):
+                raise Interruption(interrupts.requested)
             if self._first.reason is not None:
                 return Ending.STOPPED, self._first.reason
             self._strategy.tell([self._trials[proposal.number] for proposal in proposals])
@@ -172,6 +194,9 @@ class StudyLoop:
                 if progress is None:
                     break
                 self._follow(progress)
+                if interrupts.requested and not self._has_told_stop:
+                    self._has_told_stop = True
+                    self._report(EventKind.STOPPING, notes=(interrupts.reason,))
 
     def _follow(self, progress: Progress) -> None:
         match progress:
@@ -195,12 +220,17 @@ class StudyLoop:
             self._write()
 
     def _finish(self, trial: TrialRecord, checkpoint: PackedCheckpoint | None) -> None:
-        """Take in a trial that is over; of the checkpoints, only that of the best is kept."""
+        """Take in a trial that is over; of the checkpoints, only those of the best are kept."""
         bare = trial.without_history()
-        self._trials[trial.number], self._pending[trial.number] = bare, trial
+        kept = {} if checkpoint is None else {trial.number: checkpoint}
+        self._pending[trial.number] = trial
+        if trial.state is TrialState.INTERRUPTED:
+            self._best_cut = better(self._best_cut, bare)
+            self._cut_checkpoint = kept if self._best_cut is bare else self._cut_checkpoint
+            return
+        self._trials[trial.number] = bare
         self._best = better(self._best, bare)
-        if self._best is bare:
-            self._checkpoints = {} if checkpoint is None else {trial.number: checkpoint}
+        self._checkpoint = kept if self._best is bare else self._checkpoint
         self._first.see(bare)
         self._report(EventKind.TRIAL, trial=bare)
 
@@ -210,7 +240,8 @@ class StudyLoop:
             return
         started = time.perf_counter()
         block, self._pending = list(self._pending.values()), {}
-        checkpoints, self._checkpoints = self._checkpoints, {}
+        checkpoints = {**self._checkpoint, **self._cut_checkpoint}
+        self._checkpoint, self._cut_checkpoint = {}, {}
         self._note_conditions()
         self._folder.append(block, checkpoints)
         self._written_at = time.perf_counter()

@@ -34,11 +34,18 @@ def threads_for(flops: int) -> Iterator[None]:
     >>> with threads_for(10): torch.get_num_threads()
     1
     """
+    with threads(None if flops >= SHARED_FLOPS else 1):
+        yield
+
+
+@contextlib.contextmanager
+def threads(wanted: int | None) -> Iterator[None]:
+    """Inside, torch uses so many threads; None for as many as it is set to."""
     outer = torch.get_num_threads()
-    if flops >= SHARED_FLOPS or outer == 1:
+    if wanted is None or wanted == outer:
         yield
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(wanted)
     try:
         yield
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import torch
@@ -46,8 +46,14 @@ class Engine(Protocol):
     by their number, and told of many at a time: a stack keeps, drops and measures them at once.
     """
 
-    def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
-        """One more epoch of every living trial; a trial that cannot go on gives a Stop."""
+    def run_epoch(
+        self, interrupted: Callable[[], object] = bool
+    ) -> Mapping[int, EpochRecord | Stop]:
+        """One more epoch of every living trial; a trial that cannot go on gives a Stop.
+
+        interrupted  asked after every update: once it says so, trials whose epoch is not over are
+                     left out, and must be dropped.
+        """
 
     def keep_best(self, trials: Collection[int]) -> None:
         """Remember the present weights of these living trials as their best."""

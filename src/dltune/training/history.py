@@ -27,6 +27,9 @@ class TrialState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+RANKED = (TrialState.COMPLETE, TrialState.INTERRUPTED)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
     """One config, to be trained with one seed.
@@ -97,7 +100,7 @@ class TrialRecord:
     reason      empty for a trial that ran to its end; else typed: "non-finite loss", "out of
                 memory", "user model: ..." and the like.
     objective   the metric that is minimised, at the best epoch; None for a trial that diverged or
-                failed.
+                failed, and for one of which no weights are left.
     best_epoch  the epoch with the smallest objective, from 1; the errors, losses and weights are
                 of that epoch.
     epochs      epochs that were run.
@@ -135,13 +138,15 @@ class TrialRecord:
 
     @property
     def ranked(self) -> float | None:
-        """The objective of a complete trial; None for any other, which ranks behind all of them.
+        """The objective of a complete trial, or of what an interrupted one had come to.
+
+        None for any other, which ranks behind all of them.
 
         >>> TrialRecord(number=0, seed=1, state=TrialState.COMPLETE, objective=0.25).ranked
         0.25
         >>> TrialRecord(number=0, seed=1, state=TrialState.DIVERGED, objective=0.25).ranked
         """
-        if self.state is not TrialState.COMPLETE or self.objective is None:
+        if self.state not in RANKED or self.objective is None:
             return None
         return self.objective if math.isfinite(self.objective) else None
 

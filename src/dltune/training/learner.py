@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,15 @@ class Learner:
         self.updates = self.updates_per_epoch * config.train.epochs
         self._done = 0  # updates
 
-    def run_epoch(self) -> Update:
-        """Train on every batch of one epoch at the schedule's rates; describes its last update."""
-        *_, last = self.epoch_updates()
-        assert last is not None
-        return last
+    def run_epoch(self, interrupted: Callable[[], object] = bool) -> Update | None:
+        """Train on every batch of one epoch at the schedule's rates; describes its last update.
 
-    def epoch_updates(self) -> Iterator[Update | None]:
+        interrupted  asked after every update but the last; where it says so, None comes back.
+        """
+        with contextlib.closing(self.epoch_updates()) as updates:
+            return next((one for one in updates if one is not None or interrupted()), None)
+
+    def epoch_updates(self) -> Generator[Update | None, None, None]:
         """The updates of one epoch, each done when it is asked for; the last one is described."""
         last = self.updates_per_epoch - 1
         with self.training():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from dltune.training.looped import LoopedEngine
 from dltune.training.memory import keep_freed_memory
 
 # A stopped trial in one of these states has an objective: it ended in good health.
-USABLE = (TrialState.COMPLETE, TrialState.PRUNED)
+USABLE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.INTERRUPTED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ def train_cohort(
     folder: Path,
     stacked: bool = False,
     trial_seconds: float | None = None,
+    interrupted: Callable[[], str] = str,
 ) -> Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]]:
     """Train a cohort; yields what every epoch brought, returns the outcomes in order.
 
@@ -63,6 +64,8 @@ def train_cohort(
                    that runs out, is raised, since it cannot be laid to one trial.
     trial_seconds  a trial that has trained longer fails; in a stack each trial counts an equal
                    share of the time. None: no limit.
+    interrupted    asked after every update; a text, such as "stopped by Ctrl-C", ends the trials
+                   there, with the best epochs that they have had.
 
     A trial ends when its epochs are done, when `regularize.early_stop` epochs brought no better
     objective, when its loss or error is not finite (diverged), or when it fails. Same trial, same
@@ -84,7 +87,7 @@ def train_cohort(
     ended: list[TrialOutcome] = []
     while alive or ended:
         records, improved, over = [], [], []
-        for number, seen in (engine.run_epoch() if alive else {}).items():
+        for number, seen in (engine.run_epoch(interrupted) if alive else {}).items():
             monitor = monitors[number]
             if isinstance(seen, Stop):
                 monitor.stop = seen
@@ -95,6 +98,9 @@ def train_cohort(
             if monitor.done:
                 over.append(monitor)
         engine.keep_best(improved)
+        if reason := interrupted():
+            cut = [monitors[number] for number in alive if not monitors[number].done]
+            over += [monitor.interrupt(reason) for monitor in cut]
         ended += _let_go(over, engine, alive, examples)
         outcomes |= {outcome.record.number: outcome for outcome in ended}
         stops = (yield CohortEpoch(records=records, ended=ended)) or {}
@@ -140,6 +146,13 @@ class Monitor:
             reason = f"timeout: more than {self._seconds:g} s"
             self.stop = Stop(state=TrialState.FAILED, reason=reason)
         return improved
+
+    def interrupt(self, reason: str) -> Monitor:
+        """Let it end after the epochs that it has had; itself, for a list."""
+        epochs = f"{len(self.history)} of {self.trial.config.train.epochs}"
+        reason = f"{reason} after epoch {epochs}"
+        self.stop = Stop(state=TrialState.INTERRUPTED, reason=reason)
+        return self
 
     @property
     def done(self) -> bool:

@@ -13,6 +13,7 @@ from dltune.data.device import DeviceData
 from dltune.errors import ModelError
 from dltune.recipe.places import at, place_of_error
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.recipe.users_code import in_a_line, let_signals_through
 from dltune.training.arithmetic import threads_for
 from dltune.training.engine import Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
@@ -38,12 +39,18 @@ class LoopedEngine:
         self._best: dict[int, dict[str, torch.Tensor]] = {}
         self._epochs = dict.fromkeys(self._alive, 0)
 
-    def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
+    def run_epoch(
+        self, interrupted: Callable[[], object] = bool
+    ) -> Mapping[int, EpochRecord | Stop]:
         """One more epoch of every living trial; a trial that cannot go on gives a Stop."""
-        return {
-            number: guarded(trial.config, lambda trial=trial: self._epoch_of(trial))  # type: ignore[misc]
-            for number, trial in self._alive.items()
-        }
+        seen: dict[int, EpochRecord | Stop] = {}
+        for number, trial in self._alive.items():
+            one = guarded(trial.config, lambda trial=trial: self._epoch_of(trial, interrupted))  # type: ignore[misc]
+            if one is not None:
+                seen[number] = one
+            if interrupted():
+                break
+        return seen
 
     def keep_best(self, trials: Collection[int]) -> None:
         """Remember the present weights of these living trials as their best."""
@@ -77,7 +84,7 @@ class LoopedEngine:
         """The trial's number of trainable values; 0 if its model could not be built."""
         return self._learners[trial].parameter_count() if trial in self._learners else 0
 
-    def _epoch_of(self, trial: Trial) -> EpochRecord:
+    def _epoch_of(self, trial: Trial, interrupted: Callable[[], object]) -> EpochRecord | None:
         if trial.number not in self._learners:
             self._learners[trial.number] = Learner(
                 trial.config, seed=trial.seed, data=self._data, folder=self._folder
@@ -86,7 +93,9 @@ class LoopedEngine:
         # From here on: the first optimizer of a process makes torch import for a second or two.
         start = time.perf_counter()
         with threads_for(learner.update_flops()), learner.own_randomness():
-            update = learner.run_epoch()
+            update = learner.run_epoch(interrupted)
+            if update is None:
+                return None
             train, dead_units = learner.measure_train()
             dev = learner.measure(learner.data.dev)
         self._epochs[trial.number] += 1
@@ -121,12 +130,11 @@ def guarded(config: Config, action: Callable[[], Result]) -> Result | Stop:
         return action()
     except ModelError as error:
         return Stop(state=TrialState.FAILED, reason=f"model: {error.found}")
-    except Exception as error:
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         if ran_out_of_memory(error):
             return Stop(state=TrialState.FAILED, reason="out of memory")
         if isinstance(config.model, FactoryConfig):
-            first_line = str(error).partition("\n")[0]
-            place = at(place_of_error(error))
-            reason = f"user model: {type(error).__name__}: {first_line}{place}"
+            reason = f"user model: {in_a_line(error)}{at(place_of_error(error))}"
             return Stop(state=TrialState.FAILED, reason=reason)
         raise

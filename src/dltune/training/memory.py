@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import platform
-from pathlib import Path
 
 import torch
+
+from dltune.training.machine import free_memory
 
 # torch has an exception of its own for CUDA only. The CPU's allocator, Apple's GPU and cuBLAS (for
 # its workspace) raise a RuntimeError that is told from others by its text.
@@ -57,8 +57,6 @@ def ran_out_of_memory(error: BaseException) -> bool:
 def available_bytes(device: torch.device) -> int:
     """Memory that a training on this device could still take, roughly.
 
-    On the CPU what Linux calls available, elsewhere half of the machine's.
-
     >>> available_bytes(torch.device("cpu")) > 0
     True
     """
@@ -66,9 +64,4 @@ def available_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        if "MemAvailable" in lines:
-            return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return free_memory()

@@ -13,6 +13,7 @@ import torch
 
 from dltune.data.device import DeviceData, wait_for
 from dltune.recipe.schema import FactoryConfig
+from dltune.recipe.users_code import let_signals_through
 from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
@@ -66,6 +67,7 @@ def probe(
     waiting: int,
     processes: int = 1,
     threads: int = 1,
+    seconds_at_most: float = math.inf,
 ) -> ProbeResult:
     """Measure trials of equal shapes in stacks of a few sizes; none of it is kept.
 
@@ -73,6 +75,7 @@ def probe(
     waiting    trials of these shapes that are to be trained: what the probe may cost.
     processes  that train at the same time and share the memory.
     threads    that one process alone could use.
+    seconds_at_most  after which no further size is tried.
 
     Whatever a stack raises means that it is too large.
     """
@@ -90,7 +93,8 @@ def probe(
     while 1 < size <= largest:
         try:
             seconds[size] = _stacked_seconds(trials[:size], data, folder)
-        except Exception as error:
+        except BaseException as error:  # the user's code may raise anything
+            let_signals_through(error)
             if not (ran_out_of_memory(error) or isinstance(config.model, FactoryConfig)):
                 raise
             break
@@ -98,7 +102,7 @@ def probe(
         spent = time.perf_counter() - started
         ahead = min(seconds.values()) * waiting * updates / processes
         if (seconds[size] > WORTHWHILE * smaller and size > SMALLEST_STACK) or (
-            spent > PROBE_SHARE * ahead
+            spent > min(PROBE_SHARE * ahead, seconds_at_most)
         ):
             break
         size = min(2 * size, largest) if size < largest else largest + 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import signal
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 HERE = Path(__file__).parent
 
@@ -74,6 +77,61 @@ def killed_once(inputs: tuple[int, ...], outputs: int) -> nn.Module:
     return KilledOnce(inputs, outputs)
 
 
+class Own(BaseException):
+    pass
+
+
+ANYTHING = {
+    "cancelled": asyncio.CancelledError,
+    "interrupt": KeyboardInterrupt,
+    "closing": GeneratorExit,
+    "exit": SystemExit,
+    "stop": StopIteration,
+    "own": Own,
+}
+
+
+class RaisesAnything(Net):
+    """Raises what is no Exception, at the place that is asked for."""
+
+    kind = place = ""
+
+    def meet(self, place: str) -> None:
+        if place == self.place:
+            raise ANYTHING[self.kind]("enough")
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        self.meet("training")
+        if rows_of(x) > 2:
+            self.meet("stack")
+        return x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.meet("forward")
+        return super().forward(x)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.meet("state_dict")
+        return super().state_dict(*args, **kwargs)
+
+
+def raises_anything(inputs: tuple[int, ...], outputs: int, kind: str, place: str) -> nn.Module:
+    net = RaisesAnything(inputs, outputs)
+    net.kind, net.place = kind, place
+    net.meet("factory")
+    return net
+
+
+class Interrupted(Net):
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        signal.raise_signal(signal.SIGINT)
+        return x
+
+
+def interrupted(inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    return Interrupted(inputs, outputs)
+
+
 class Exits(Net):
     code = 0
 
@@ -87,23 +145,43 @@ def exits(inputs: tuple[int, ...], outputs: int, code: int) -> nn.Module:
     return net
 
 
-class CallsSysExit(Net):
-    def act(self, x: torch.Tensor) -> torch.Tensor:
-        sys.exit(3)
-
-
-def calls_sys_exit(inputs: tuple[int, ...], outputs: int) -> nn.Module:
-    return CallsSysExit(inputs, outputs)
-
-
 class Hangs(Net):
     def act(self, x: torch.Tensor) -> torch.Tensor:
+        (HERE / f"pid-{os.getpid()}").touch()
         time.sleep(600)
         return x
 
 
 def hangs(inputs: tuple[int, ...], outputs: int) -> nn.Module:
     return Hangs(inputs, outputs)
+
+
+class KeepsTheLock(Net):
+    """One call that takes a minute and lets no other thread of its process have a turn."""
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        (HERE / f"pid-{os.getpid()}").touch()
+        re.match("(a*)*b", 32 * "a")
+        return x
+
+
+def keeps_the_lock(inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    return KeepsTheLock(inputs, outputs)
+
+
+class LoadsInProcesses(Net):
+    """Reads batches of its own, by processes of torch's."""
+
+    def act(self, x: torch.Tensor) -> torch.Tensor:
+        loader = DataLoader(TensorDataset(torch.zeros(100, 1)), num_workers=1)
+        for _ in loader:
+            (HERE / f"pid-{os.getpid()}").touch()
+            time.sleep(600)
+        return x
+
+
+def loads_in_processes(inputs: tuple[int, ...], outputs: int) -> nn.Module:
+    return LoadsInProcesses(inputs, outputs)
 
 
 class Slow(Net):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,29 +17,7 @@ from dltune.search.executors.build import build_executor
 from dltune.search.executors.in_process import InProcess
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.plan import PlanBook
-
-
-def test_cores_are_those_this_process_may_use() -> None:
-    if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("no affinity here")
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(before)})
-        assert build.cores() == 1
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-@pytest.mark.parametrize(
-    ("quota", "count"), [("max 100000\n", 64), ("250000 100000\n", 2), ("50000 100000\n", 1)]
-)
-def test_a_container_may_allow_less(
-    quota: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(build, "CPU_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
-    assert build.cores() == count
+from dltune.training.machine import cores
 
 
 def test_torch_tells_in_a_file_what_it_was_built_for() -> None:
@@ -63,7 +41,7 @@ def test_a_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert build.worker_count("auto", device="auto", trials=100) == 4
     assert build.worker_count("auto", device="auto", trials=3) == 3
     assert build.worker_count(8, device="cuda", trials=100) == 8
-    assert build.worker_count("auto", device="cpu", trials=1000) == build.cores()
+    assert build.worker_count("auto", device="cpu", trials=1000) == cores()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8932f937")
     assert build.gpus("auto") == ["2", "GPU-8932f937"]
     for nothing in ("", "-1"):
@@ -99,9 +77,9 @@ def test_apple_has_one_gpu() -> None:
         assert not build.on_apple_gpu("auto")
 
 
-def test_options_that_make_no_sense(tmp_path: Path) -> None:
-    def built(**options: object) -> None:
-        build_executor(DataShelf(tmp_path), tmp_path, trials=9, device="cpu", **options)  # type: ignore[arg-type]
+def test_options_that_make_no_sense() -> None:
+    def built(**options: Any) -> None:
+        build.check_options(**{"workers": 1, "stack": "auto", "trial_timeout": None} | options)
 
     with pytest.raises(UsageError, match="--workers 0: must be at least 1\nTry --workers auto"):
         built(workers=0)
@@ -120,6 +98,15 @@ def test_one_worker_is_this_process(tmp_path: Path) -> None:
     assert isinstance(alone, InProcess)
 
 
+def test_a_limit_needs_a_process_that_can_be_stopped(tmp_path: Path) -> None:
+    limited = build_executor(
+        DataShelf(tmp_path), tmp_path, trials=9, device="cpu", workers=1, trial_timeout=60.0
+    )
+    with limited:
+        assert isinstance(limited, WorkerPool)
+        assert len(limited.setups) == 1
+
+
 def test_starting_early_is_light() -> None:
     """It is the first thing that a command does: nothing may be imported for it."""
     program = (
@@ -134,7 +121,8 @@ def test_starting_early_is_light() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no server here")
-def test_nothing_is_started_where_one_process_will_do() -> None:
+@pytest.mark.parametrize(("workers", "timeout"), [(2, None), (1, 60.0)])
+def test_nothing_is_started_where_one_process_will_do(workers: int, timeout: float | None) -> None:
     program = (
         "import os\n"
         "from pathlib import Path\n"
@@ -143,9 +131,10 @@ def test_nothing_is_started_where_one_process_will_do() -> None:
         "    stats = [path.read_text() for path in Path('/proc').glob('[0-9]*/stat')]\n"
         "    parents = [one.rpartition(')')[2].split()[1] for one in stats]\n"
         "    return parents.count(str(os.getpid()))\n"
-        "start_early(1)\n"
+        "start_early(1, trials=4, trial_timeout=None)\n"
+        "start_early(2, trials=1, trial_timeout=None)\n"
         "assert children() == 0\n"
-        "start_early(2)\n"
+        f"start_early({workers}, trials=2, trial_timeout={timeout})\n"
         "assert children() == 2\n"  # multiprocessing's own, and the server
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path.cwd())

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from dltune.runs.lock import sweep
 
 PROGRAM = """
 import json, os, signal, sys
 # Where a shell starts this in the background, it has switched Ctrl-C off.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+OWN = ("hangs", "keeps_the_lock", "loads_in_processes")
+
 def main():
     from dltune.search.executors.build import start_early
-    start_early(2)
+    start_early(2, trials=4, trial_timeout=None)
     if sys.argv[2] == "mistake":
         sys.exit(2)
     if sys.argv[2] == "killed":
@@ -36,7 +41,7 @@ def main():
     elif sys.argv[2] == "nothing":
         trials = []
     else:
-        name = "hangs" if sys.argv[2] == "hangs" else "slow"
+        name = sys.argv[2] if sys.argv[2] in OWN else "slow"
         trials = [own(number, name, "train.epochs=200") for number in range(4)]
     shelf = DataShelf(folder)
     executor = build_executor(
@@ -71,20 +76,28 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(name="start")
-def fixture_start(folder: Path) -> Start:
+def fixture_start(folder: Path) -> Iterator[Start]:
     (folder / "program.py").write_text(PROGRAM)
+    started: list[subprocess.Popen[str]] = []
 
     def start(trials: str, stack: str | int = "off") -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(folder / "program.py"), str(folder), trials, json.dumps(stack)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{PYTHON_PATH}"},
+            env=os.environ
+            | {"PYTHONPATH": f"{folder}{os.pathsep}{PYTHON_PATH}", "TMPDIR": str(folder)},
             start_new_session=True,  # a process group, as a terminal's Ctrl-C hits it
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:  # whatever a test that fails has left
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def members(session: int) -> list[str]:
@@ -101,9 +114,9 @@ def members(session: int) -> list[str]:
     return found
 
 
-def nobody_is_left(session: int) -> bool:
+def nobody_is_left(session: int, *, seconds: float = 5) -> bool:
     """Whether the processes are gone, which the last of them may need a moment for."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + seconds
     while members(session):
         if time.monotonic() > deadline:
             return False
@@ -179,17 +192,29 @@ class TestProcesses:
         assert nobody_is_left(process.pid)
 
     @pytest.mark.parametrize(
-        ("trials", "told"), [("slow", "EpochEnded"), ("hangs", "TrialStarted")]
+        ("trials", "number"),
+        [
+            ("slow", signal.SIGKILL),
+            pytest.param("hangs", signal.SIGKILL, marks=pytest.mark.slow),
+            ("keeps_the_lock", signal.SIGKILL),
+            pytest.param("keeps_the_lock", signal.SIGTERM, marks=pytest.mark.slow),
+            ("keeps_the_lock", signal.SIGINT),
+            pytest.param("loads_in_processes", signal.SIGKILL, marks=pytest.mark.slow),
+        ],
     )
     def test_workers_do_not_outlive_a_killed_coordinator(
-        self, start: Start, trials: str, told: str
+        self, start: Start, folder: Path, trials: str, number: int
     ) -> None:
         process = start(trials)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() == told:
-                break
-        process.kill()
+        deadline = time.monotonic() + 60
+        while len(list(folder.glob("pid-*"))) < 2:  # both are in the user's code
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (data,) = folder.glob("dltune-data-*")
+        os.kill(process.pid, number)
         process.wait(timeout=60)
-        assert nobody_is_left(process.pid)
-        process.communicate()
+        # torch's processes look every 5 s whether theirs is there.
+        assert nobody_is_left(process.pid, seconds=15 if trials == "loads_in_processes" else 5)
+        sweep(folder, "dltune-data-")  # as the next start does
+        assert not data.exists()

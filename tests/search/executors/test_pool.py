@@ -15,6 +15,7 @@ from dltune.recipe.schema import flatten
 from dltune.search.cohorts import by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors import processes
+from dltune.search.executors.jobs import Cohort, Question
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.executors.protocol import (
     EpochEnded,
@@ -76,7 +77,6 @@ def test_a_killed_worker_costs_one_more_try(build: Build) -> None:
         ("killed", None, "worker killed (signal 9)"),
         ("exits", "model.code=0", "worker exited (code 0)"),
         ("exits", "model.code=5", "worker exited (code 5)"),
-        ("calls_sys_exit", None, "worker exited (code 3)"),
     ],
 )
 def test_a_trial_that_ends_its_worker_twice_fails(
@@ -159,6 +159,24 @@ def test_a_trial_that_hangs_is_stopped(build: Build) -> None:
     assert seen.results[0].reason == "timeout: more than 0.5 s"
     assert seen.started.count(0) == 1
     assert [seen.results[number].state for number in (1, 2)] == [TrialState.COMPLETE] * 2
+
+
+@pytest.mark.parametrize("stack", ["auto", 2])
+def test_a_model_that_hangs_where_it_is_tried_is_stopped(build: Build, stack: StackOption) -> None:
+    pool = build(stack, trial_seconds=0.2, grace_seconds=0.5)
+    seen = train(pool, [own(n, "hangs") for n in range(2)])
+    assert {result.reason for result in seen.results.values()} == {"timeout: more than 0.2 s"}
+    assert seen.notes == ["net.py:hangs, batch 32: one after another: timeout"]
+
+
+def test_what_is_tried_for_many_trials_has_the_time_of_one(build: Build) -> None:
+    pool = build(trial_seconds=60.0, grace_seconds=5.0)
+    (group,) = group_by_shape([trial(n) for n in range(100)])
+    for about in ("kinds", "plan"):
+        assert pool._seconds_for(Question(group=group, about=about)) == 65.0
+    stack = Cohort(key=group.key, trials=group.trials[:4], stacked=True)
+    assert pool._seconds_for(stack) == 245.0
+    assert build()._seconds_for(stack) is None
 
 
 def test_a_trial_that_is_slow_fails_by_itself(build: Build) -> None:

@@ -18,11 +18,11 @@ from dltune.search.executors.processes import (
     oom_kills,
     reason_of,
     threads_in_environment,
-    without_ctrl_c,
     without_main,
     worker_context,
 )
 from dltune.search.executors.worker import Ready, WorkerSetup
+from dltune.search.interrupts import without_signals
 
 
 def test_threads_are_told_to_children_and_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_a_child_never_gets_ctrl_c_and_the_parent_gets_it_afterwards() -> None:
     got: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: got.append(number))
     try:
-        with without_ctrl_c():
+        with without_signals():
             child = subprocess.run(
                 [sys.executable, "-c", program], capture_output=True, text=True, check=True
             )

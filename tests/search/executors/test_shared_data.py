@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from dltune.data.dataset import Dataset
 from dltune.errors import DataError, TrainingError
 from dltune.recipe.schema import DataConfig, SplitConfig
+from dltune.runs.lock import FolderLock
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.shared_data import MappedShelf, SharedData
 
@@ -82,6 +86,58 @@ def test_a_disk_that_takes_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "cannot write diabetes for the worker processes ([Errno 17] File" in caught.value.found
     assert caught.value.hint == ("Set TMPDIR to a folder with more room, or type --workers 1.")
     shared.close()
+
+
+@pytest.fixture(name="temporary")
+def fixture_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no lock tells who lives")
+def test_what_killed_processes_have_left_is_swept_away(temporary: Path) -> None:
+    for name in ("dltune-data-0123abcd", "dltune-data-89ef0123", "dltune-data-wines", "wines"):
+        (temporary / name).mkdir()
+        (temporary / name / "file").touch()
+    (temporary / "dltune-data-00000000").symlink_to(temporary / "wines")
+    alive = FolderLock(temporary / "dltune-data-89ef0123")
+    with contextlib.closing(SharedData(DataShelf(temporary))) as shared:
+        folder = shared.folder_of(CONFIGS["classes"])
+        assert folder.parent.stat().st_mode & 0o777 == 0o700
+        with contextlib.closing(SharedData(DataShelf(temporary))) as of_another_study:
+            of_another_study.folder_of(CONFIGS["classes"])
+            assert folder.exists()
+    alive.release()
+    left = ["dltune-data-00000000", "dltune-data-89ef0123", "dltune-data-wines", "wines"]
+    assert sorted(path.name for path in temporary.iterdir()) == left
+    assert all((temporary / name / "file").exists() for name in left)
+
+
+def test_a_disk_that_is_full(temporary: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    shared = SharedData(DataShelf(temporary), otherwise="type --workers 1")
+    shared.folder_of(CONFIGS["classes"])
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        with pytest.raises(DataError) as caught:
+            shared.folder_of(CONFIGS["images, without a test set"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    folder = next(temporary.glob("dltune-data-*"))
+    assert caught.value.found == (
+        f"{folder / '1'}: cannot write digits for the worker processes (no room is left there)"
+    )
+    shared.close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_no_folder_for_temporary_files(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "nowhere"))
+    with pytest.raises(DataError, match="cannot write wine for the worker processes") as caught:
+        SharedData(DataShelf(temporary)).folder_of(CONFIGS["classes"])
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_data_that_cannot_be_loaded(tmp_path: Path) -> None:

@@ -117,6 +117,14 @@ def test_models_are_told_apart_by_what_they_are(trainer: Trainer) -> None:
     assert kinds[6] == kinds[7] == CANNOT_BE_BUILT
 
 
+def test_what_may_take_no_time_tries_nothing_further(folder: Path) -> None:
+    trainer = Trainer(DataShelf(folder), folder, trial_seconds=1e-9)
+    alike = [own(n, "build", f'model.label="{n}"') for n in range(3)]
+    assert len(set(trainer.kinds([one.config for one in alike]))) == 3
+    plan = trainer.plan([trial(n) for n in range(40)])
+    assert set(plan.microseconds) == {1, 16}  # else 32 and 40 follow where 16 pays
+
+
 def test_telling_models_apart_leaves_the_random_numbers_alone(trainer: Trainer) -> None:
     torch.manual_seed(3)
     expected = torch.rand(2).tolist()

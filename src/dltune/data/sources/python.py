@@ -14,6 +14,7 @@ from dltune.errors import DataError, DltuneError
 from dltune.recipe.places import at, place_of_error
 from dltune.recipe.references import load_reference, neighbours
 from dltune.recipe.schema import DataConfig
+from dltune.recipe.users_code import in_words, let_signals_through
 
 REFERENCE = re.compile(r".+\.py:.*")
 
@@ -38,9 +39,10 @@ def read_python(config: DataConfig, folder: Path) -> RawData:
             returned = load()
     except DltuneError:
         raise
-    except Exception as error:
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         raise DataError(
-            f"{origin}: raised {type(error).__name__}: {error}{at(place_of_error(error))}",
+            f"{origin}: raised {in_words(error)}{at(place_of_error(error))}",
             hint="Call the function in Python to see where; dltune calls it without arguments.",
         ) from error
     pairs, notes = _pairs(returned, origin)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dltune.errors import UsageError
 from dltune.search.executors.processes import start_server
+from dltune.training.machine import cores
 
 if TYPE_CHECKING:
     from dltune.search.data_shelf import DataShelf
@@ -26,22 +27,23 @@ if TYPE_CHECKING:
     from dltune.search.plan import StackOption
 
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # of the Linux driver: one folder for each
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: "quota period", or "max period"
 
 WorkersOption = Literal["auto"] | int
 """One for each GPU or core, or so many."""
 
 
-def start_early(workers: WorkersOption) -> None:
+def start_early(workers: WorkersOption, *, trials: int | None, trial_timeout: float | None) -> None:
     """Begin to load torch for worker processes; returns at once.
 
-    workers  as for `build_executor`, which goes on from here. Where one process will do, nothing
-             happens.
+    workers, trials, trial_timeout  as for `build_executor`, which goes on from here; None for an
+                                    unknown number of trials. Where one process will do, nothing
+                                    happens.
 
     To be called in the main thread.
     """
     auto = workers == "auto" and cores() > 1 and len(gpus("auto")) != 1
-    if auto or (workers != "auto" and workers > 1):
+    several = trials != 1 and (auto or (workers != "auto" and workers > 1))
+    if several or trial_timeout is not None:
         start_server()
 
 
@@ -63,24 +65,22 @@ def build_executor(
     trials         that are still to be trained.
     device         `train.device` of the recipe.
     code_folders   below which Python files are the user's.
-    workers        processes; 1 trains in this one, which then loads torch.
+    workers        processes; 1 trains in this one, which then loads torch, unless there is a
+                   limit: nothing can stop a training in this process.
     stack          "auto" measures once for each shape, "off" trains one after another, a number
                    makes stacks of at most so many trials without measuring.
     trial_timeout  seconds that a trial may train; None: no limit.
 
-    Raises UsageError for a number that makes no sense, RunFolderError if `stack.json` is damaged.
+    The options must have passed `check_options`. Raises RunFolderError if `stack.json` is damaged.
     """
-    check_options(workers=workers, stack=stack, trial_timeout=trial_timeout)
     from dltune.search.plan import STACK_FILE, PlanBook
 
     book = PlanBook(folder / STACK_FILE, stack)
     count = worker_count(workers, device=device, trials=trials)
-    if count == 1:
+    if count == 1 and trial_timeout is None:
         from dltune.search.executors.in_process import InProcess
 
-        return InProcess(
-            shelf, folder, book=book, code_folders=code_folders, trial_seconds=trial_timeout
-        )
+        return InProcess(shelf, folder, book=book, code_folders=code_folders)
     from dltune.search.executors.pool import WorkerPool
 
     pool = WorkerPool(
@@ -109,23 +109,6 @@ def check_options(
             f"--trial-timeout {trial_timeout:g}: must be more than 0 seconds",
             hint="Try --trial-timeout 600.",
         )
-
-
-def cores() -> int:
-    """Cores that this process may use: what the machine, its owner and a container allow.
-
-    >>> 1 <= cores() <= (os.cpu_count() or 1)
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    if CPU_QUOTA.exists():
-        quota, _, period = CPU_QUOTA.read_text().partition(" ")
-        if quota.isdigit():
-            count = min(count, int(quota) // int(period))
-    return max(1, count)
 
 
 def gpus(device: str) -> list[str]:

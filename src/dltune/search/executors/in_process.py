@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dltune.errors import DltuneError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.check import CheckAlone
 from dltune.search.executors.jobs import Jobs
-from dltune.search.executors.protocol import Progress
+from dltune.search.executors.protocol import Executor, Progress
 from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import PlanBook
 from dltune.training.history import Trial, TrialRecord
 
 
-class InProcess:
+class InProcess(Executor):
     """Trains in this process, with every thread that torch has here.
 
     One cohort at a time, so that a finished trial is kept when the study is interrupted, and one
-    stack is in memory. The epochs of all trials are reported.
+    stack is in memory. The epochs of all trials are reported. A limit on the time of a trial needs
+    a process that can be stopped: that is a pool's.
 
     shelf          where the data come from.
     folder         where a model factory is looked up.
     book           how the trials of a shape are trained.
     code_folders   below which Python files are the user's.
-    trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
     """
 
     def __init__(
@@ -37,7 +35,6 @@ class InProcess:
         *,
         book: PlanBook,
         code_folders: Sequence[Path] = (),
-        trial_seconds: float | None = None,
     ) -> None:
         self._book = book
         self._trainer = Trainer(
@@ -45,7 +42,6 @@ class InProcess:
             folder,
             code_folders=code_folders,
             stack=book.option,
-            trial_seconds=trial_seconds,
         )
 
     def run(
@@ -53,7 +49,7 @@ class InProcess:
     ) -> Generator[Progress, None, None]:
         jobs = Jobs(trials, self._book, workers=1, best=best)
         yield from jobs.begin()
-        while job := jobs.take():
+        while not self._trainer.interrupted_by and (job := jobs.take()):
             for message in self._trainer.do(job):
                 yield from jobs.follow(job, message)
 
@@ -64,16 +60,9 @@ class InProcess:
                 alone.follow(check, message)
         return alone.mistake
 
+    def stop(self, reason: str, *, seconds: float | None = None) -> None:
+        """Let the cohort end after its next update; in this process nothing can end it earlier."""
+        self._trainer.interrupted_by = reason
+
     def close(self) -> None:
         """Nothing is held."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
+import multiprocessing
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dltune.errors import DataError, DltuneError, RecipeError, TrainingError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.check import CheckAlone
-from dltune.search.executors.jobs import Jobs
+from dltune.search.executors.jobs import Cohort, Job, Jobs
 from dltune.search.executors.processes import Worker, start_server
-from dltune.search.executors.protocol import Progress
+from dltune.search.executors.protocol import Executor, Noted, Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
 from dltune.search.failures import reason_of
@@ -32,7 +32,7 @@ FAILED_STARTS = 3
 GRACE_SECONDS = 30.0
 
 
-class WorkerPool:
+class WorkerPool(Executor):
     """Trains in worker processes, each of which may die at the cost of a repeated cohort.
 
     shelf          where the data come from; workers get them through mapped files.
@@ -62,7 +62,9 @@ class WorkerPool:
         trial_seconds: float | None = None,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._data, self._book = SharedData(shelf), book
+        limit = "" if trial_seconds is None else " without --trial-timeout"
+        self._alone = f"type --workers 1{limit}"
+        self._data, self._book = SharedData(shelf, otherwise=self._alone), book
         self._trial_seconds, self._grace_seconds = trial_seconds, grace_seconds
         self.setups = [
             WorkerSetup(
@@ -78,6 +80,9 @@ class WorkerPool:
             for number in range(workers)
         ]
         self._workers: list[Worker] = []
+        # Why all is to end, and within how many seconds; and what tells it to `_wait`.
+        self._interruption: tuple[str, float | None] | None = None
+        self._awaited, self._alarm = multiprocessing.Pipe(duplex=False)
 
     def start(self) -> None:
         """Start every worker that does not run, in the background; `run` does it otherwise."""
@@ -120,18 +125,48 @@ class WorkerPool:
     def _work(self, jobs: Jobs | CheckAlone) -> Generator[Progress, None, None]:
         """Have all jobs done."""
         try:
-            while True:
+            while self._interruption is None:
                 yield from self._hand_out(jobs)
                 if not jobs and not self._busy:  # those whose data cannot be loaded are over
                     return
-                for worker in self._wait():
-                    message = worker.receive()
-                    if message is None:
-                        yield from self._restart(worker, jobs)
-                    else:
-                        yield from self._follow(worker, message, jobs)
+                yield from self._hear(jobs)
+            yield from self._interrupt()
+            while self._busy:
+                yield from self._hear(jobs)
         finally:  # nobody is busy at the end, unless the caller has enough or something went wrong
             self._stop(self._busy)
+
+    def _hear(self, jobs: Jobs | CheckAlone) -> Iterator[Progress]:
+        """Wait for the next messages, and take them in."""
+        for worker in self._wait():
+            message = worker.receive()
+            if message is not None:
+                yield from self._follow(worker, message, jobs)
+            elif self._interruption is None:
+                yield from self._restart(worker, jobs)
+            else:
+                self._give_up(worker)
+
+    def stop(self, reason: str, *, seconds: float | None = None) -> None:
+        """Let cohorts end after their next update, within some seconds; begin nothing new."""
+        self._interruption = (reason, seconds)
+        with contextlib.suppress(OSError):
+            self._alarm.send_bytes(b"!")
+
+    def _interrupt(self) -> Iterator[Progress]:
+        if self._interruption is None:
+            return
+        yield Noted(text=self._interruption[0])
+        reason, seconds = self._interruption
+        for worker in self._busy:
+            if isinstance(worker.job, Cohort):
+                worker.interrupt(reason, seconds=seconds)
+            else:  # a question, whose answer nobody needs any more
+                self._give_up(worker)
+
+    def _give_up(self, worker: Worker) -> None:
+        self._stop([worker])
+        worker.finish()
 
     @property
     def _busy(self) -> list[Worker]:
@@ -144,29 +179,39 @@ class WorkerPool:
             job = jobs.take([one.job for one in self._busy if one.job is not None])
             if job is None:
                 return
-            seconds = None
-            if self._trial_seconds is not None:
-                seconds = self._trial_seconds * len(job.trials) + self._grace_seconds
             try:
                 data = self._data.folder_of(job.trials[0].config.data)
             except (DataError, RecipeError) as error:
                 yield from jobs.refuse(job, reason_of(error))
             else:
-                idle.popleft().give(job, data, seconds=seconds)
+                idle.popleft().give(job, data, seconds=self._seconds_for(job))
+
+    def _seconds_for(self, job: Job) -> float | None:
+        """After which the worker is stopped; None for no limit.
+
+        A question, which takes some updates in each of a few forms, has the time of one trial.
+        """
+        if self._trial_seconds is None:
+            return None
+        count = len(job.trials) if isinstance(job, Cohort) else 1
+        return self._trial_seconds * count + self._grace_seconds
 
     def _wait(self) -> list[Worker]:
         """Wait until workers have something to tell, have died or are late; the former two."""
-        left = min(worker.seconds_left for worker in self._workers)
-        connections = [worker.connection for worker in self._workers]
+        workers = [worker for worker in self._workers if not worker.is_stopped]
+        left = min(worker.seconds_left for worker in workers)
+        connections = [worker.connection for worker in workers]
         # One that starts in the background has no process yet: its end is told by its pipe.
-        ends = [worker.sentinel for worker in self._workers if worker.sentinel is not None]
-        ready = wait([*connections, *ends], None if left == math.inf else max(0.0, left))
-        for worker in self._workers:
+        ends = [worker.sentinel for worker in workers if worker.sentinel is not None]
+        ready = wait(
+            [self._awaited, *connections, *ends], None if left == math.inf else max(0.0, left)
+        )
+        if self._awaited in ready:
+            self._awaited.recv_bytes()
+        for worker in workers:
             worker.end_if_late()
         return [
-            worker
-            for worker in self._workers
-            if worker.connection in ready or worker.sentinel in ready
+            worker for worker in workers if worker.connection in ready or worker.sentinel in ready
         ]
 
     def _follow(
@@ -196,7 +241,7 @@ class WorkerPool:
             why = worker.problem or "they end while they start"
             raise TrainingError(
                 f"worker processes cannot be started here: {why}",
-                hint="Type --workers 1 to train in one process.",
+                hint=f"{self._alone.capitalize()} to train in one process.",
             )
         failure = worker.failure() if worker.has_begun else None  # else it has died in idleness
         self._stop([worker])
@@ -219,15 +264,6 @@ class WorkerPool:
         self._stop(self._workers)
         self._workers = []
         self._data.close()
+        self._awaited.close()
+        self._alarm.close()
         atexit.unregister(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

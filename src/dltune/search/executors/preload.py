@@ -5,23 +5,20 @@ Nothing else may happen here: a thread, or CUDA, would not survive the fork.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import os
-import signal
 
+from dltune.search.executors.parent import end_with
 from dltune.search.executors.processes import COORDINATOR_VARIABLE
 
-PR_SET_PDEATHSIG = 1  # from Linux's sys/prctl.h
+SERVER = os.getpid()  # the same number in every worker, where it is that of the parent
 
 # The server would end with the coordinator by itself, but not before torch is loaded, and until
 # then hold open the pipes that the coordinator was started with. Workers do not inherit this.
 _coordinator = os.environ.pop(COORDINATOR_VARIABLE, None)
 if _coordinator is not None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(_coordinator):  # it has ended before
-        os._exit(1)
+    end_with(int(_coordinator))
 
 for _name in (
     "dltune.search.executors.worker",

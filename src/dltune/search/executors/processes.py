@@ -14,7 +14,6 @@ import dataclasses
 import math
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
@@ -24,6 +23,8 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+from dltune.search.interrupts import SIGNALS, TEMPORARY, without_signals
 
 if TYPE_CHECKING:
     from dltune.search.executors.jobs import Job
@@ -67,32 +68,17 @@ def start_server() -> None:
     if not HAS_SERVER:
         return
     from multiprocessing import forkserver
+    from multiprocessing.util import get_temp_dir
 
     worker_context()
-    resource_tracker.ensure_running()  # lets Ctrl-C through when it is through, so not below
+    TEMPORARY.append(get_temp_dir())  # the server's, which this process removes at its end
+    with without_signals(SIGNALS[2:]):  # the other two it blocks, and lets through when it is done
+        resource_tracker.ensure_running()
     # Linux takes the end of the thread that has started a process for the end of the parent.
     in_main_thread = threading.current_thread() is threading.main_thread()
     coordinator = {COORDINATOR_VARIABLE: str(os.getpid())} if in_main_thread else {}
-    with without_ctrl_c(), environment({**threads_in_environment(1), **coordinator}):
+    with without_signals(), environment({**threads_in_environment(1), **coordinator}):
         forkserver.ensure_running()
-
-
-@contextlib.contextmanager
-def without_ctrl_c() -> Iterator[None]:
-    """Processes that are started inside never get a Ctrl-C, not even while they load Python.
-
-    It reaches the whole process group of a terminal, and this process alone is to handle it: in
-    another thread at once, in this one when the block ends. A blocked signal is inherited, unlike a
-    handler. Windows cannot block it; there a worker ignores it once it runs.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -191,7 +177,7 @@ class Worker:
 
         threads = threads_in_environment(self.setup.threads)
         try:
-            with self._starting, without_ctrl_c(), without_main(), environment(threads):
+            with self._starting, without_signals(), without_main(), environment(threads):
                 if self.is_stopped:
                     return
                 process: Any = self._context.Process(  # type: ignore[attr-defined]
@@ -231,6 +217,18 @@ class Worker:
             return cast("Message", self.connection.recv())
         except (EOFError, OSError):
             return None
+
+    def interrupt(self, reason: str, *, seconds: float | None) -> None:
+        """Have it end its job after the next update.
+
+        seconds  after which `end_if_late` ends the worker; None leaves it what it had.
+        """
+        from dltune.search.executors.worker import Interrupt
+
+        if seconds is not None:
+            self._deadline = min(self._deadline, time.monotonic() + seconds)
+        with contextlib.suppress(OSError):  # it is dead, as the end of its pipe tells in a moment
+            self.connection.send(Interrupt(reason))
 
     @property
     def sentinel(self) -> int | None:

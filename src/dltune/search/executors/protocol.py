@@ -103,15 +103,28 @@ class Executor(Protocol):
         """
         ...
 
+    def stop(self, reason: str, *, seconds: float | None = None) -> None:
+        """Let what trains end after its next update, as interrupted trials; begin nothing new.
+
+        To be called while `run` runs, also by the handler of a signal.
+
+        reason   such as "stopped by Ctrl-C".
+        seconds  after which trials that still train are given up, where they train in processes of
+                 their own; None for no limit.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of what training needs (processes, temporary files); more than once is fine."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()

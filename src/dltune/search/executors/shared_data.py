@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from typing import Any
 import numpy as np
 
 from dltune.data.dataset import SPLIT_FIELDS, Dataset, Examples
-from dltune.errors import TrainingError
+from dltune.errors import RunFolderError, TrainingError
 from dltune.recipe.schema import DataConfig
+from dltune.runs.lock import FolderLock, locked_folder, sweep
 from dltune.search.data_shelf import DataShelf
+
+# How the name of a temporary folder begins. It is that of one process, which holds its lock.
+PREFIX = "dltune-data-"
 
 ABOUT = "about.pickle"  # everything but the examples; small
 PARTS = ("features", "targets")
@@ -26,13 +31,16 @@ PARTS = ("features", "targets")
 class SharedData:
     """The coordinator's side: writes data sets into a temporary folder, which `close` removes.
 
-    shelf  where they come from.
+    What a killed coordinator has left there, the next one removes.
+
+    shelf      where they come from.
+    otherwise  what to do where no folder takes them.
     """
 
-    def __init__(self, shelf: DataShelf) -> None:
-        self._shelf = shelf
+    def __init__(self, shelf: DataShelf, *, otherwise: str = "type --workers 1") -> None:
+        self._shelf, self._otherwise = shelf, otherwise
         self._folders: dict[str, Path] = {}
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: tuple[Path, FolderLock] | None = None
 
     def folder_of(self, config: DataConfig) -> Path:
         """Where the data set of a `[data]` section is; it is loaded and written the first time.
@@ -42,15 +50,22 @@ class SharedData:
         key = config.model_dump_json()
         if key not in self._folders:
             dataset = self._shelf.dataset(config)
-            if self._temporary is None:
-                self._temporary = tempfile.TemporaryDirectory(prefix="dltune-")
-            folder = Path(self._temporary.name, str(len(self._folders)))
+            folder: Path | None = None
             try:
+                if self._temporary is None:
+                    parent = Path(tempfile.gettempdir())
+                    sweep(parent, PREFIX)
+                    self._temporary = locked_folder(parent, PREFIX, mode=0o700)
+                folder = self._temporary[0] / str(len(self._folders))
                 write_dataset(folder, config, dataset)
-            except OSError as problem:
+            except (OSError, RunFolderError) as problem:
+                # NumPy tells of a disk that is full without the system's number for it.
+                is_full = isinstance(problem, OSError) and not problem.errno
+                why = "no room is left there" if is_full else str(problem).partition("\n")[0]
+                place = f"{folder}: " if folder else ""
                 raise TrainingError(
-                    f"{folder}: cannot write {dataset.name} for the worker processes ({problem})",
-                    hint="Set TMPDIR to a folder with more room, or type --workers 1.",
+                    f"{place}cannot write {dataset.name} for the worker processes ({why})",
+                    hint=f"Set TMPDIR to a folder with more room, or {self._otherwise}.",
                 ) from problem
             self._folders[key] = folder
         return self._folders[key]
@@ -58,7 +73,9 @@ class SharedData:
     def close(self) -> None:
         """Remove the files; processes that have them mapped keep what they see."""
         if self._temporary is not None:
-            self._temporary.cleanup()
+            folder, lock = self._temporary
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
         self._temporary = None
         self._folders.clear()
 

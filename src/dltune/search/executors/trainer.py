@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +50,9 @@ class Trainer:
     trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
     workers        processes that train at the same time.
     cores          what a process has that is alone; None for what it has anyway.
+
+    interrupted_by  why trials end after their next update, and no other begins; empty if nothing
+                    does. Another thread, or the handler of a signal, may set it.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class Trainer:
         self._shelf, self._folder, self._code_folders = shelf, folder, code_folders
         self._stack_option, self._trial_seconds = stack, trial_seconds
         self._workers, self._cores = workers, cores
+        self._seconds_at_most = math.inf if trial_seconds is None else trial_seconds  # of a try
         self._told: Environment | None = None
+        self.interrupted_by = ""
 
     def do(self, job: Job) -> Iterator[Told]:
         """What happens while a job is done."""
@@ -94,13 +99,16 @@ class Trainer:
         A stack that runs out of memory, or whose user's model raises, is tried again in halves, and
         in the end trial by trial, where each gets a reason of its own.
         """
+        from dltune.training.arithmetic import threads
+
         best = _BestSoFar(cohort.best)
-        with _threads(self._cores if cohort.one_worker else None):
+        with threads(self._cores if cohort.one_worker else None):
             if cohort.stacked:
                 yield from self._stack(cohort, best)
             else:
                 for trial in cohort.trials:
-                    yield from self._alone(trial, cohort, best)
+                    if not self.interrupted_by:
+                        yield from self._alone(trial, cohort, best)
 
     def _stack(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress | StackFailed]:
         from dltune.training.engine import Stop
@@ -137,13 +145,21 @@ class Trainer:
         yield StackFailed(stack=size, reason=reason, limit=limit)
         middle = (len(rest) + 1) // 2
         for half in (rest[:middle], rest[middle:]):
-            if half:
+            if half and not self.interrupted_by:
                 yield from self._stack(dataclasses.replace(cohort, trials=half), best)
 
     def _alone(self, trial: Trial, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
+        from dltune.training.engine import Stop
+        from dltune.training.looped import guarded
+
+        training = self._together(dataclasses.replace(cohort, trials=(trial,), stacked=False), best)
         try:
-            one = dataclasses.replace(cohort, trials=(trial,), stacked=False)
-            yield from self._together(one, best)
+            while progress := guarded(trial.config, lambda: next(training, None)):
+                if isinstance(progress, Stop):
+                    record = trial.record(TrialState.FAILED, progress.reason)
+                    yield TrialEnded(record=record, checkpoint=None)
+                    return
+                yield progress
         except DltuneError as error:
             # A setting that does not fit this trial, e.g. a loss that its task does not have: other
             # points of the space may be fine. If all are like it, the study stops.
@@ -162,6 +178,7 @@ class Trainer:
             folder=self._folder,
             stacked=cohort.stacked,
             trial_seconds=self._trial_seconds,
+            interrupted=lambda: self.interrupted_by,
         ):
             if epoch.records:
                 yield EpochEnded(records=epoch.records)
@@ -210,6 +227,7 @@ class Trainer:
                     waiting=len(trials),
                     processes=self._workers,
                     threads=self._cores or 1,
+                    seconds_at_most=self._seconds_at_most,
                 ),
             )
         except DltuneError as error:
@@ -240,7 +258,8 @@ class Trainer:
         """
         from dltune.training.stacked.kinds import kinds
 
-        found = kinds(configs, self._data(configs[0]), folder=self._folder, seed=0)
+        data, most = self._data(configs[0]), self._seconds_at_most
+        found = kinds(configs, data, folder=self._folder, seed=0, seconds_at_most=most)
         return [CANNOT_BE_BUILT if kind is None else kind for kind in found]
 
     def _data(self, config: Config) -> DeviceData:
@@ -255,9 +274,8 @@ class Trainer:
         except Exception as error:
             if isinstance(error, DltuneError) or not ran_out_of_memory(error):
                 raise
-            raise DataError(
-                f"{config.data.source}: out of memory while it was moved to the device"
-            ) from error
+            found = f"{config.data.source}: out of memory while it was moved to the device"
+            raise DataError(found) from error
 
 
 def _failed(trial: Trial, error: DltuneError) -> TrialEnded:
@@ -280,18 +298,3 @@ class _BestSoFar:
             return False
         self._objective = objective
         return True
-
-
-@contextlib.contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    import torch
-
-    outer = torch.get_num_threads()
-    if wanted is None or wanted == outer:
-        yield
-        return
-    torch.set_num_threads(wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(outer)

@@ -7,9 +7,11 @@ with the job.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
@@ -18,12 +20,15 @@ import traceback
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from dltune.search.executors.jobs import Told
-from dltune.search.executors.processes import threads_in_environment
+from dltune.search.executors.parent import end_with
+from dltune.search.executors.processes import PRELOADED, threads_in_environment
 from dltune.search.executors.protocol import EpochEnded, TrialEnded
 from dltune.search.executors.shared_data import MappedShelf
 from dltune.search.executors.trainer import Trainer
+from dltune.search.interrupts import SIGNALS
 from dltune.search.plan import StackOption
 from dltune.training.history import EpochRecord
 
@@ -48,6 +53,13 @@ class WorkerSetup:
     trial_seconds: float | None = None
     workers: int = 1
     cores: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Interrupt:
+    """To a worker that trains: end after the next update. Why, such as "stopped by Ctrl-C"."""
+
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,15 +90,22 @@ Message = Ready | Begun | Done | Broken | Told
 def run_worker(connection: Connection, setup: WorkerSetup) -> None:
     """Do jobs until the coordinator has no more; called in the new process.
 
-    connection  brings a job and where its data set is, and takes what comes of it.
+    connection  brings a job and where its data set is, or an `Interrupt`, and takes what comes of
+                a job.
     """
-    threading.Thread(target=_end_with_coordinator, daemon=True).start()
+    _end_with_coordinator()
     try:
         shelf = MappedShelf(setup.folder)
         trainer = _prepare(setup, shelf)
+        tasks = queue.SimpleQueue[Any]()
+        listening = (connection, tasks, trainer)
+        threading.Thread(target=_listen, args=listening, daemon=True).start()
         connection.send(Ready())
         while True:
-            job, data = connection.recv()
+            task = tasks.get()
+            if isinstance(task, Exception):
+                raise task
+            job, data = task
             connection.send(Begun())
             shelf.map(data)
             for message in thinned(trainer.do(job)):
@@ -94,16 +113,36 @@ def run_worker(connection: Connection, setup: WorkerSetup) -> None:
             connection.send(Done())
     except (EOFError, ConnectionError):  # the coordinator has closed its end
         return
-    except SystemExit as end:
-        # A user's model has called sys.exit: what it asks for, and the trial ends like one whose
-        # worker has died.
-        os._exit(end.code if isinstance(end.code, int) else 1)
-    except Exception:
+    except BaseException:  # whatever it is, a silent end would look like the user's code's
         connection.send(Broken(traceback.format_exc()))
 
 
+def _listen(connection: Connection, tasks: queue.SimpleQueue[Any], trainer: Trainer) -> None:
+    """Take in what the coordinator tells, also while the worker trains."""
+    try:
+        while True:
+            task = connection.recv()
+            if isinstance(task, Interrupt):
+                trainer.interrupted_by = task.reason
+            else:
+                tasks.put(task)
+    except Exception as end:  # for the worker to deal with: mostly that of the pipe
+        tasks.put(end)
+
+
 def _end_with_coordinator() -> None:
-    """End this process when the coordinator is gone, even where the user's code hangs."""
+    """See to it that this process ends when the coordinator is gone, whatever it does then.
+
+    Where it was forked, that is the system's doing: the server ends with the coordinator, and this
+    process with the server. Elsewhere a thread does it, as soon as it gets a turn.
+    """
+    server = sys.modules.get(PRELOADED)
+    if server is not None:
+        end_with(server.SERVER)
+    threading.Thread(target=_watch_coordinator, daemon=True).start()
+
+
+def _watch_coordinator() -> None:
     coordinator = multiprocessing.parent_process()
     assert coordinator is not None
     coordinator.join()
@@ -111,8 +150,11 @@ def _end_with_coordinator() -> None:
 
 
 def _prepare(setup: WorkerSetup, shelf: MappedShelf) -> Trainer:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, where it could not be blocked
+    _leave_signals_to_coordinator()
     _keep_stdout_clean()
+    # Processes of the user's code start as elsewhere, not from a server of their own: it and they
+    # would keep each other alive when this process is killed.
+    multiprocessing.set_start_method(None, force=True)
     if setup.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.gpu
     os.environ.update(threads_in_environment(setup.threads))
@@ -129,6 +171,22 @@ def _prepare(setup: WorkerSetup, shelf: MappedShelf) -> Trainer:
         workers=setup.workers,
         cores=setup.cores,
     )
+
+
+def _leave_signals_to_coordinator() -> None:
+    """Live through what ends a command: sent to the group, it reaches the coordinator too.
+
+    What the user's code starts must be able to end: a blocked or ignored signal would be inherited.
+    Ctrl-C stays blocked, since a person means the command with it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows, where it could not be blocked
+    if not hasattr(signal, "pthread_sigmask"):
+        return
+    ends = [number for number in SIGNALS if number != signal.SIGINT]
+    for number in ends:
+        signal.signal(number, lambda *_: None)
+        os.register_at_fork(after_in_child=functools.partial(signal.signal, number, signal.SIG_DFL))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
 
 
 def thinned(messages: Iterable[Told]) -> Iterator[Told]:

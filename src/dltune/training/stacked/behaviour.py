@@ -11,6 +11,7 @@ from torch import nn
 
 from dltune.data.device import DeviceData
 from dltune.recipe.schema import TrainConfig
+from dltune.recipe.users_code import let_signals_through
 from dltune.training.arithmetic import threads_for, update_flops
 from dltune.training.randomness import (
     RandomStream,
@@ -130,16 +131,19 @@ def _passes(
             (drawn.clone(), direction, False),
             (stretched.clone(), direction * spread[:, None], False),
         ):
+            done: list[bytes] = []
             try:
                 with torch.set_grad_enabled(training):
                     result = module(inputs)
-                yield _bytes(result)
+                done.append(_bytes(result))
                 if training:
-                    yield from map(_bytes, gradients(module, result, towards))
-            except Exception as error:  # the user's code may raise anything
+                    done += map(_bytes, gradients(module, result, towards))
+            except BaseException as error:  # the user's code may raise anything
+                let_signals_through(error)
                 if plain and may_raise:
                     raise
-                yield type(error).__name__.encode()
+                done.append(type(error).__name__.encode())
+            yield from done
     yield from (_bytes(tensor) for _, tensor in named_tensors(module))
 
 

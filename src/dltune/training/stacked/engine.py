@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -32,12 +32,16 @@ class StackedEngine:
         # Of every trial that had a good epoch: its weights and buffers at the best one, by row.
         self._best: dict[int, tuple[torch.Tensor, dict[str, torch.Tensor]]] = {}
 
-    def run_epoch(self) -> Mapping[int, EpochRecord | Stop]:
+    def run_epoch(
+        self, interrupted: Callable[[], object] = bool
+    ) -> Mapping[int, EpochRecord | Stop]:
         """One more epoch of every living trial; a trial's seconds are its share of the stack's."""
         start = time.perf_counter()
         learner = self._learner
         with learner.running():
-            update = learner.run_epoch()
+            update = learner.run_epoch(interrupted)
+            if update is None:
+                return {}
             train = learner.measure_train()
             dev = learner.measure(learner.data.dev)
         self._epochs += 1

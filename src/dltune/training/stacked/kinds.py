@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from torch import nn
 from dltune.data.device import DeviceData, in_double
 from dltune.models.build import build_model
 from dltune.recipe.schema import Config
+from dltune.recipe.users_code import let_signals_through
 from dltune.training.randomness import RandomStream, seed_all
 from dltune.training.stacked.behaviour import behaviour, copies, tried_examples
 from dltune.training.stacked.stackable import DROPOUT_LAYERS
@@ -25,13 +28,19 @@ ENOUGH_TO_TELL = 8
 
 
 def kinds(
-    configs: Sequence[Config], data: DeviceData, *, folder: Path, seed: int
+    configs: Sequence[Config],
+    data: DeviceData,
+    *,
+    folder: Path,
+    seed: int,
+    seconds_at_most: float = math.inf,
 ) -> list[str | None]:
     """For each config a text, equal where the models may be rows of one stack.
 
     configs  with a user's model, alike in the data, the size of a batch and the precision.
     folder   where the factory is looked up.
     seed     of the weights that the models are tried with.
+    seconds_at_most  after which no further model is tried, and each is a kind of its own.
 
     A stack has one module for all rows, and for each row only its own parameters and buffers. So
     models may share one if their arguments are equal, or if they have the same layers and shapes
@@ -49,29 +58,34 @@ def kinds(
     first: dict[tuple[str, str], str] = {}  # by what modules are made of, and what they do
     starts: dict[str, list[torch.Tensor]] = {}  # by what they are made of: tensors of the first
     found: dict[str, str | None] = {}
+    end = time.monotonic() + seconds_at_most
     with RandomStream(seed, data.device).active(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trials will repeat them
         for key, config in sets.items():
-            if len(first) == len(found) == ENOUGH_TO_TELL:
+            if len(first) == len(found) == ENOUGH_TO_TELL or time.monotonic() >= end:
                 break
-            module = _build(config, data, folder, seed)
-            if module is None:
+            built = _build(config, data, folder, seed)
+            if built is None:
                 found[key] = None
                 continue
-            made_of = json.dumps(structure(module))
-            module = module.to(_in_its_precision(config, data).train.features.dtype)
+            module, made_of = built
             start = starts.setdefault(made_of, copies(module))
             does = _behaviour(module, start, config, data, seed) or key
             found[key] = first.setdefault((made_of, does), key)
     return [found.get(key, key) for key in keys]
 
 
-def _build(config: Config, data: DeviceData, folder: Path, seed: int) -> nn.Module | None:
-    """The module; None if it cannot be built."""
+def _build(
+    config: Config, data: DeviceData, folder: Path, seed: int
+) -> tuple[nn.Module, str] | None:
+    """The module, and what it is made of; None if it cannot be built."""
     seed_all(seed, data.device)
     try:
-        return build_model(config.model, inputs=data.inputs, outputs=data.outputs, folder=folder)
-    except Exception:  # the user's code may raise anything; the trial will tell what
+        module = build_model(config.model, inputs=data.inputs, outputs=data.outputs, folder=folder)
+        made_of = json.dumps(structure(module))
+        return module.to(_in_its_precision(config, data).train.features.dtype), made_of
+    except BaseException as error:  # the trial will tell what
+        let_signals_through(error)
         return None
 
 
@@ -96,7 +110,8 @@ def _behaviour(
         for part in dropout:
             part.p = 0.0  # then it draws none
         quiet, draws = behaviour(module, start, examples, outputs=data.outputs, seed=seed)
-    except Exception:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        let_signals_through(error)
         return None
     return None if draws else f"{text} {quiet} {shares}"
 

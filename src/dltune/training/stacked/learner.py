@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -139,13 +139,12 @@ class StackedLearner:
         with threads_for(flops), self._random.active():
             yield
 
-    def run_epoch(self) -> StackUpdate:
-        """Train on every batch of one epoch, each row at its schedule's rates."""
-        *_, last = self.epoch_updates()
-        assert last is not None
-        return last
+    def run_epoch(self, interrupted: Callable[[], object] = bool) -> StackUpdate | None:
+        """As `training.learner.Learner.run_epoch`, each row at its schedule's rates."""
+        with contextlib.closing(self.epoch_updates()) as updates:
+            return next((one for one in updates if one is not None or interrupted()), None)
 
-    def epoch_updates(self) -> Iterator[StackUpdate | None]:
+    def epoch_updates(self) -> Generator[StackUpdate | None, None, None]:
         """The updates of one epoch, each done when it is asked for; the last one is described."""
         weights, done = self.parameters.weights, self._epochs * len(self._updates)
         rates, momenta = self._rates.epoch(done), self._rates.momenta(done)

@@ -16,6 +16,7 @@ from dltune.data.device import DeviceData
 from dltune.models.build import build_model
 from dltune.models.dropout import Dropout
 from dltune.recipe.schema import Config
+from dltune.recipe.users_code import in_a_line, let_signals_through, text_of
 from dltune.training.randomness import RandomStream, generator_states, seed_all, state_differs
 from dltune.training.seeds import derive_seed
 from dltune.training.stacked.behaviour import behaviour, copies, gradients, load
@@ -73,8 +74,9 @@ def why_not_stackable(config: Config, data: DeviceData, *, folder: Path, seed: i
             modules = [_build(config, data, folder, derive_seed(seed, n)) for n in range(ROWS)]
             reason = _apart(modules) or _beside_tensors(modules, data)
             reason = reason or _tried([module.to(data.device) for module in modules], data)
-        except Exception as error:  # the user's code may raise anything
-            reason = _first_line(error)
+        except BaseException as error:  # the user's code may raise anything
+            let_signals_through(error)
+            reason = in_a_line(error)
     without_rule = NO_RULE.search(" ".join(str(one.message) for one in caught))
     if reason is None and without_rule:  # it goes row by row there, and warns at every step
         return f"torch has no vmap rule for {without_rule[1]}"
@@ -178,8 +180,9 @@ def _tried_in(
         return reason, any(of_torch)
     try:
         together = _together(stack, modules[0], examples, direction, shared=mode == "eval")
-    except Exception as error:  # vmap, or the user's code inside it, may raise anything
-        return _in_words(error), any(of_torch)
+    except BaseException as error:  # vmap, or the user's code inside it, may raise anything
+        let_signals_through(error)
+        return _why(error), any(of_torch)
     if not any(of_torch):
         reason = _difference(alone, together, _tolerance(inputs))
     where = "eval" if mode == "eval" else "train"
@@ -273,15 +276,11 @@ def _tolerance(features: torch.Tensor) -> float:
     return math.sqrt(TF32_UNIT if is_tf32 else torch.finfo(features.dtype).eps)
 
 
-def _in_words(error: Exception) -> str:
-    text = str(error)
+def _why(error: BaseException) -> str:
+    text = text_of(error)
     for part, reason in KNOWN_FAILURES.items():
         if part in text:
             return reason
     if rule := NO_RULE.search(text):
         return f"torch has no vmap rule for {rule[1]}"
-    return f"in a stack it raises {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
+    return f"in a stack it raises {in_a_line(error)}"
