@@ -82,8 +82,7 @@ class Trainer:
             self._data(job.trials[0].config)  # the same for all of its trials
         except DltuneError as error:
             for trial in job.trials:
-                yield TrialStarted(trial=trial)
-                yield _failed(trial, error)
+                yield from (TrialStarted(trial=trial), _failed(trial, error))
             return
         match job:
             case Cohort():
