@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
 import random
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
