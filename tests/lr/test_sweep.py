@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -392,7 +393,7 @@ def test_watch_is_told_every_update_in_each_sweep_anew(wine: DeviceData) -> None
 
 def interrupt(stage: str, updates: float, steps: float) -> None:
     if updates == 3:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("model", [SMALL | {"dropout": 0.5}, None], ids=["built-in", "own"])
