@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dltune.errors import FolderTakenError
-from dltune.runs.folder import check_free
+from dltune.runs.lock import check_free
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 

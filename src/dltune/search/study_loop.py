@@ -72,7 +72,7 @@ class StudyLoop:
 
     folder    where it writes; trials in it are done, and numbers may be missing between them.
     strategy  already told of those before the first missing one.
-    executor  trains; hundreds of trials at once, which end in any order. It is closed at the end.
+    executor  trains; hundreds of trials at once, which end in any order.
     total     trials there are to be in the end, more than the highest number in the folder.
     data_hashes  SHA-256 by source of what has been loaded; it may grow while trials train.
     on_event  called with every event.
@@ -118,7 +118,6 @@ class StudyLoop:
                 self._pending |= {one.number: one for one in self._running.interrupted()}
                 self._write()
                 self._folder.sort()
-                self._executor.close()
             self._folder.end(ending.value)
         trials = self._folder.trials
         return StudyEnd(
