@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dltune.data.checks import row_blocks
+from dltune.data.scaling import row_blocks
 
 OUT_B = "leave the column out: --set 'data.drop=[\"b\"]'."
 FILL_ONE = f"Fill the cell or delete its row, or {OUT_B}"

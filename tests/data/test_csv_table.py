@@ -134,7 +134,7 @@ def test_the_same_numbers_as_pandas(tmp_path):
     frame.to_csv(tmp_path / "t.csv", index=False)
     raw = read_csv(tmp_path / "t.csv", DataConfig(source="t.csv", target="y"))
     for column, name in zip(raw.features, "abc", strict=True):
-        np.testing.assert_array_equal(column.values, frame[name].to_numpy().astype(np.float32))
+        np.testing.assert_array_equal(column.values, frame[name].to_numpy())
     np.testing.assert_array_equal(raw.targets[0].values, frame["y"].to_numpy())
 
 
@@ -159,6 +159,6 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
     number, text = read_csv(path, config).features
     assert isinstance(number, NumericColumn)
     assert isinstance(text, TextColumn)
-    np.testing.assert_array_equal(number.values, frame["a"].to_numpy().astype(np.float32))
+    np.testing.assert_array_equal(number.values, frame["a"].to_numpy())
     read = [text.categories[code] for code in text.codes]
     assert read == [word.strip() for _, word in rows]

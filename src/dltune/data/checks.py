@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.dataset import Examples
+from dltune.data.numbers import beyond_float32
 from dltune.data.raw import MISSING_CODE, Column, NumericColumn, RawData, TextColumn
+from dltune.data.scaling import row_blocks
 from dltune.data.selection import drop_hint, set_option
 from dltune.data.sources.cells import has_decimal_comma, is_date_or_time
 from dltune.errors import DataError
@@ -24,9 +28,6 @@ FEW_CATEGORIES = 20
 
 MANY_CATEGORIES = 1000
 """More than this many columns out of one: 4 kB an example, and too few examples of each."""
-
-BLOCK_NUMBERS = 1 << 21
-"""Numbers looked at at a time: 16 MB in float64."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,14 +63,32 @@ def check_values(raw: RawData) -> None:
             _check_cardinality(column, raw)
 
 
-def row_blocks(rows: int, shape: tuple[int, ...]) -> list[slice]:
-    """Slices over the examples of an array, each of a size that is cheap to copy.
+def check_scaled(
+    examples: Mapping[str, Examples],
+    splits: Mapping[str, NDArray[np.int64]],
+    raw: RawData,
+    names: Sequence[str],
+) -> None:
+    """Raise DataError for values so far from those in train that scaled by them they are infinite.
 
-    >>> row_blocks(3, (2048, 1024))
-    [slice(0, 1, None), slice(1, 2, None), slice(2, 3, None)]
+    splits  rows by split.
+    names   one a column; empty for shaped data.
     """
-    step = max(1, BLOCK_NUMBERS // max(1, int(np.prod(shape))))
-    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+    for split, part in examples.items():
+        for values, what in ((part.features, names), (part.targets, ())):
+            if values.dtype.kind != "f" or np.isfinite(values.sum(dtype=np.float64)):
+                continue
+            infinite = ~np.isfinite(values)
+            row, *index = (int(place) for place in np.argwhere(infinite)[0])
+            name = what[index[0]] if what else "y" if values is part.targets else "X"
+            count = int(infinite.sum())
+            key = "normalize_target" if values is part.targets else "normalize"
+            others = f"there are {count:,} such values" if count > 1 else "it is the only one"
+            raise DataError(
+                f"{raw.origin}, {raw.places.of([int(splits[split][row])])[0]}, {name}: so far from "
+                f"the values in train that float32 cannot hold it as scaled by them; {others}",
+                hint=f"Mend {'these cells' if count > 1 else 'it'}, or try --set data.{key}=none.",
+            )
 
 
 def _check_finite(columns: Any, raw: RawData, *, is_target: bool) -> None:
@@ -80,7 +99,7 @@ def _check_finite(columns: Any, raw: RawData, *, is_target: bool) -> None:
         bad
         for column in columns
         if isinstance(column, NumericColumn)
-        and (bad := _bad(column, _infinite(column))) is not None
+        and (bad := _bad(column, beyond_float32(column.values))) is not None
     ]
     if infinite:
         first = min(infinite, key=lambda bad: bad.first)
@@ -96,11 +115,6 @@ def _missing(column: Column) -> NDArray[np.bool_]:
     if isinstance(column, NumericColumn):
         return np.asarray(np.isnan(column.values))
     return np.asarray(column.codes == MISSING_CODE)
-
-
-def _infinite(column: NumericColumn) -> NDArray[np.bool_]:
-    with np.errstate(over="ignore"):
-        return np.asarray(np.isinf(column.values.astype(np.float32, copy=False)))
 
 
 def _bad(column: Column, mask: NDArray[np.bool_]) -> BadCells | None:
@@ -150,7 +164,7 @@ def _mend_hint(bad: list[BadCells], *, is_target: bool) -> str:
 def _check_array(array: NDArray[Any], raw: RawData) -> None:
     count, first = 0, None
     for block in row_blocks(len(array), array.shape[1:]):
-        finite = np.isfinite(array[block])
+        finite = ~(np.isnan(array[block]) | beyond_float32(array[block]))
         if finite.all():
             continue
         count += int(finite.size - np.count_nonzero(finite))

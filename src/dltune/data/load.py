@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dltune.data.checks import check_values
+from dltune.data.checks import check_scaled, check_values
 from dltune.data.dataset import Dataset, Examples
-from dltune.data.raw import RawData
 from dltune.data.sources.open_source import read_source
 from dltune.data.splits import split_rows
-from dltune.data.targets import Targets, TargetScaling, encode_targets, fit_target_scaling
+from dltune.data.targets import (
+    coarse_notes,
+    encode_targets,
+    fit_target_scaling,
+    scale_targets,
+)
 from dltune.data.transforms import encode_features
 from dltune.recipe.schema import DataConfig
 
@@ -41,36 +45,35 @@ def load_data(config: DataConfig, *, folder: Path) -> Dataset:
     targets = encode_targets(raw, config.task)
     splits, split_notes = split_rows(raw, targets, config)
     features = encode_features(raw.features, splits, config.normalize)
-    scaling = _target_scaling(targets, splits["train"], config, raw)
-
-    def examples(split: str) -> Examples:
-        values = targets.values[splits[split]]
-        return Examples(
+    scalings = fit_target_scaling(targets, splits["train"], config.normalize_target, raw=raw)
+    is_regression = targets.task == "regression"
+    examples = {
+        split: Examples(
             features=features.features[split],
-            targets=values if scaling is None else scaling.apply(values),
+            targets=scale_targets(targets, rows, scalings)
+            if is_regression
+            else targets.values[rows],
         )
-
+        for split, rows in splits.items()
+    }
+    check_scaled(examples, splits, raw, features.names)
+    coarse = coarse_notes(raw, scalings)
     return Dataset(
         name=raw.name,
         task=targets.task,
-        train=examples("train"),
-        dev=examples("dev"),
-        test=examples("test") if "test" in splits else None,
-        train_dev=examples("train-dev") if "train-dev" in splits else None,
-        outputs=len(targets.class_names) or targets.values.shape[1],
+        train=examples["train"],
+        dev=examples["dev"],
+        test=examples.get("test"),
+        train_dev=examples.get("train-dev"),
+        outputs=len(targets.class_names) or len(targets.quantities),
         class_names=targets.class_names,
         feature_names=features.names,
-        notes=(*targets.notes, *split_notes, *raw.notes, *features.notes),
+        notes=(*targets.notes, *split_notes, *raw.notes, *features.notes, *coarse),
         digest="" if (folder / config.source).is_file() else raw.digest(),
-        target_mean=None if scaling is None else scaling.mean,
-        target_scale=None if scaling is None else scaling.scale,
+        target_mean=_by_output(scaling.center for scaling in scalings) if is_regression else None,
+        target_scale=_by_output(scaling.scale for scaling in scalings) if is_regression else None,
     )
 
 
-def _target_scaling(
-    targets: Targets, train: NDArray[np.int64], config: DataConfig, raw: RawData
-) -> TargetScaling | None:
-    if targets.task == "classification":
-        return None
-    values: NDArray[Any] = targets.values[train]
-    return fit_target_scaling(values, config.normalize_target, raw=raw)
+def _by_output(numbers: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate(list(numbers))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dltune.data.checks import row_blocks
 from dltune.data.raw import Column, NumericColumn, TextColumn
+from dltune.data.scaling import Normalize, Scaling, fit_scaling, row_blocks
 from dltune.data.selection import drop_hint, shorten_names
 from dltune.data.sources.cells import is_missing_number
 
-Normalize = Literal["zscore", "minmax", "none"]
 Rows = NDArray[np.int64]
 
 OTHER = "(other)"
@@ -25,28 +24,6 @@ IMAGE_CHANNELS = (1, 3, 4)
 
 FEWEST_TO_COUNT = 20
 """Rows from which on a column 1, 2, 3, ... is no chance."""
-
-FLOAT32_DIGITS_LEFT = 1e5
-"""float32 keeps 7.2 decimal digits; where values are this much larger than their spread, two are
-left to tell them apart."""
-
-# A column that varies by less counts as constant: divided by it, ordinary values of another split
-# would exceed what 32 bits hold (3e38).
-SMALLEST_RANGE = 1e-30
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """scaled = (value - offset) / scale; one entry a column or channel.
-
-    constant  has one value only in the training set; its scale is 1.
-    coarse    so far from 0 that float32 hardly tells its values apart.
-    """
-
-    offset: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    constant: NDArray[np.bool_]
-    coarse: NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,40 +64,6 @@ def encode_features(
     if isinstance(features, np.ndarray):
         return _encode_array(features, splits, normalize)
     return _encode_columns(features, splits, normalize)
-
-
-def fit_scaling(blocks: Iterable[NDArray[np.float64]], normalize: Normalize) -> Scaling:
-    """Fit a scaling, one column at a time or many.
-
-    blocks  float64 (m, width) each; gone through twice, so no generator.
-
-    >>> scaling = fit_scaling([np.array([[1.0], [2.0]]), np.array([[6.0]])], "minmax")
-    >>> scaling.offset.tolist(), scaling.scale.tolist()
-    ([1.0], [5.0])
-    """
-    lows, highs, totals = zip(
-        *((block.min(axis=0), block.max(axis=0), block.sum(axis=0)) for block in blocks),
-        strict=True,
-    )
-    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
-    count = sum(len(block) for block in blocks)
-    # The mean of a constant may miss it by a rounding, which a division would blow up.
-    varies = high - low > SMALLEST_RANGE
-    mean = np.where(varies, np.sum(totals, axis=0) / count, low)
-    # A second pass: the mean of the squares minus the square of the mean would cancel.
-    squares = np.sum([((block - mean) ** 2).sum(axis=0) for block in blocks], axis=0)
-    deviation = np.sqrt(squares / count)
-    offset, scale = {
-        "zscore": (mean, deviation),
-        "minmax": (low, high - low),
-        "none": (np.zeros_like(mean), np.ones_like(mean)),
-    }[normalize]
-    return Scaling(
-        offset=offset,
-        scale=np.where(varies, scale, 1.0),
-        constant=~varies,
-        coarse=varies & (np.abs(mean) > FLOAT32_DIGITS_LEFT * deviation),
-    )
 
 
 def _encode_columns(
@@ -169,25 +112,23 @@ def _scale_column(
     at: int,
     notes: _Notes,
 ) -> None:
-    train = column.values[splits["train"]].astype(np.float64)[:, None]  # (n,) -> (n, 1)
-    scaling = fit_scaling([train], normalize)
+    scaling = fit_scaling([column.values[splits["train"]][:, None]], normalize)  # (n,) -> (n, 1)
     notes.add_scaling(scaling, [column.name])
     notes.add_counter(column)
     for split, rows in splits.items():
-        values = column.values[rows].astype(np.float64)
-        features[split][:, at] = (values - scaling.offset[0]) / scaling.scale[0]
+        features[split][:, at : at + 1] = scaling.apply(column.values[rows][:, None])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Blocks:
-    """The rows of an array as float64 blocks (m, channels), as often as they are asked for."""
+    """The rows of an array as blocks (m, channels), as often as they are asked for."""
 
     array: NDArray[Any]
     rows: Rows
 
-    def __iter__(self) -> Iterator[NDArray[np.float64]]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         for part in row_blocks(len(self.rows), self.array.shape[1:]):
-            block = self.array[self.rows[part]].astype(np.float64)
+            block = self.array[self.rows[part]]
             # (n, channels, ...) -> (n, ..., channels) -> (m, channels)
             yield np.moveaxis(block, 1, -1).reshape(-1, block.shape[1])
 
@@ -202,13 +143,11 @@ def _encode_array(array: NDArray[Any], splits: Mapping[str, Rows], normalize: No
     notes.add_scaling(scaling, names)
     if not flat:
         notes.add_shape(shape)
-    channelwise = (shape[0], *[1] * (len(shape) - 1))
-    offset, scale = scaling.offset.reshape(channelwise), scaling.scale.reshape(channelwise)
     features = {}
     for split, rows in splits.items():
         out = np.empty((len(rows), *shape), dtype=np.float32)
         for part in row_blocks(len(rows), shape):
-            out[part] = (array[rows[part]].astype(np.float64) - offset) / scale
+            out[part] = scaling.apply(array[rows[part]])
         features[split] = out
     return Encoded(features=features, names=names if flat else (), notes=notes.sentences())
 
@@ -267,7 +206,7 @@ class _Notes:
             notes.append(f"constant in train: {shorten_names(self._constant)}")
         if self._coarse:
             notes.append(
-                "much larger than their spread, so that float32 keeps few digits (subtract a "
-                f"constant in the source): {shorten_names(self._coarse)}"
+                "float32 keeps few of the digits that tell values apart in: "
+                f"{shorten_names(self._coarse)}; to scale them first: --set data.normalize=zscore"
             )
         return (*notes, *self._other)

@@ -6,6 +6,11 @@ import re
 
 NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.IGNORECASE)
 
+WHOLE = re.compile(r"[+-]?\d{1,300}")  # float64 ends at 1.8e308
+
+CODE = r"^\s*[+-]?0\d+\s*$"
+"""Begins with a zero, as codes and numbered labels do (RE2's syntax as well as Python's)."""
+
 DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")
 
 DATE_OR_TIME = re.compile(
@@ -25,11 +30,15 @@ MISSING_NUMBER = MISSING | {"na", "none", "?", "-", "."}
 def number_in(text: str) -> float | None:
     """The number a cell holds, or None. Blanks around it are allowed; 1_000 and 0x10 are not.
 
-    >>> number_in(" -1.5e3 "), number_in("12,5"), number_in("")
-    (-1500.0, None, None)
+    Digits alone are an int, which keeps all of them.
+
+    >>> number_in(" -1.5e3 "), number_in("9007199254740993"), number_in("12,5"), number_in("")
+    (-1500.0, 9007199254740993, None, None)
     """
     stripped = text.strip()
-    return float(stripped) if NUMBER.fullmatch(stripped) else None
+    if not NUMBER.fullmatch(stripped):
+        return None
+    return int(stripped) if WHOLE.fullmatch(stripped) else float(stripped)
 
 
 def is_missing(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from dltune.data.dataset import Task
 from dltune.data.raw import Column, RawData
 from dltune.data.selection import Selection, drop_hint, select_columns, set_option
 from dltune.data.sources.column_reader import ColumnReader
@@ -59,9 +61,9 @@ def read_csv(path: Path, config: DataConfig) -> RawData:
     # Classes may be numbers and words side by side; elsewhere a few words among numbers are slips.
     classes = {selection.target} if config.task == "classification" else set()
     words = selection.forced | classes
-    readers = _read(layout, selection, words, origin)
+    readers = _read(layout, selection, words, config.task, origin)
     places = LinePlaces(layout=layout)
-    notes = list(layout.notes)
+    notes = [*layout.notes, *_code_notes(readers[selection.target], config.task)]
     for reader in readers.values():
         counts = reader.counts
         if reader.name in words or not counts.numbers:
@@ -84,34 +86,48 @@ def read_csv(path: Path, config: DataConfig) -> RawData:
 
 
 def _read(
-    layout: CsvLayout, selection: Selection, words: Set[str], origin: str
+    layout: CsvLayout, selection: Selection, words: Set[str], task: Task | None, origin: str
 ) -> dict[str, ColumnReader]:
     """Read the selected columns, and once more those that begin with numbers but hold words."""
-    names = (*selection.features, selection.target or "")
-    readers = _pass(layout, names, selection.forced, selection.target, origin)
+    target = selection.target or ""
+    labels = {target} if task != "regression" else set()
+    read = functools.partial(_pass, layout, labels=labels, origin=origin)
+    readers = read((*selection.features, target), text=selection.forced)
     again = [
         name
         for name, reader in readers.items()
         if not reader.as_text
-        and (not reader.holds_numbers or (name in words and reader.counts.odd))
+        and (
+            not reader.holds_numbers
+            or (name in words and reader.counts.odd)
+            or (name in labels and (reader.code is not None or _loses_labels(reader, task)))
+        )
     ]
     if again:
-        readers |= _pass(layout, again, set(again), selection.target, origin)
+        readers |= read(again, text=set(again))
     return readers
 
 
+def _loses_labels(reader: ColumnReader, task: Task | None) -> bool:
+    """Whether the cells are labels of so many digits that only their texts differ."""
+    return reader.rounded and (task == "classification" or reader.holds_whole_numbers)
+
+
+def _code_notes(target: ColumnReader, task: Task | None) -> list[str]:
+    if target.code is None or task is not None or not target.counts.numbers:
+        return []
+    return [
+        f"column {target.name!r}: {target.code.strip()!r} begins with a zero, as codes do, so its "
+        "cells are taken as labels; for quantities: --set data.task=regression"
+    ]
+
+
 def _pass(
-    layout: CsvLayout, names: Sequence[str], text: Set[str], target: str | None, origin: str
+    layout: CsvLayout, names: Sequence[str], *, text: Set[str], labels: Set[str], origin: str
 ) -> dict[str, ColumnReader]:
     rows = _guess_rows(layout)
     readers = {
-        name: ColumnReader(
-            name,
-            rows=rows,
-            # Labels and prices keep all their digits; features are float32 in the end.
-            dtype="float64" if name == target else "float32",
-            as_text=name in text,
-        )
+        name: ColumnReader(name, rows=rows, as_text=name in text, labels=name in labels)
         for name in names
     }
     ragged: list[Any] = []

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
-from numpy.typing import DTypeLike
+from numpy.typing import NDArray
 
 from dltune.data.raw import MISSING_CODE, Column, NumericColumn, RawData, text_column
 from dltune.data.selection import drop_hint, select_columns
@@ -41,7 +41,6 @@ def read_parquet(path: Path, config: DataConfig) -> RawData:
             return column_from_arrow(
                 name,
                 file.read(columns=[name]).column(0),
-                dtype="float64" if name == selection.target else "float32",
                 as_text=name in selection.forced,
                 origin=origin,
             )
@@ -86,7 +85,7 @@ def columns_of_frames(
         as_text = name in selection.forced
         try:
             array = pa.chunked_array([pa.array(values, from_pandas=True)])
-            column = column_from_arrow(name, array, dtype="float32", as_text=as_text, origin=origin)
+            column = column_from_arrow(name, array, as_text=as_text, origin=origin)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(
                 f"{origin}, column {name!r}: mixes types: {str(error).splitlines()[0]}",
@@ -102,20 +101,16 @@ def columns_of_frames(
     return tuple(columns)
 
 
-def column_from_arrow(
-    name: str, array: Any, *, dtype: DTypeLike, as_text: bool, origin: str
-) -> Column:
+def column_from_arrow(name: str, array: Any, *, as_text: bool, origin: str) -> Column:
     """One column of a pyarrow table.
 
     array    a pyarrow ChunkedArray: numbers, booleans, strings or a dictionary of strings.
-    dtype    of the numbers in the result.
     as_text  keep the values as categories.
 
     Raises DataError for dates, times, lists and other types that are neither.
 
-    >>> column_from_arrow("a", pa.chunked_array([[1, None]]), dtype="float32", as_text=False,
-    ...                   origin="a.parquet").values.tolist()
-    [1.0, nan]
+    >>> column_from_arrow("a", pa.chunked_array([[1, None]]), as_text=False, origin="a").values
+    array([ 1., nan])
     """
     kind = array.type
     if pa.types.is_dictionary(kind):
@@ -124,25 +119,44 @@ def column_from_arrow(
         raise _unusable(name, f"holds dates or times ({kind})", origin)
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if is_number and not as_text:
-        return NumericColumn(name=name, values=_numbers(array, dtype))
+        return NumericColumn(name=name, values=_numbers(name, array, origin))
     if pa.types.is_null(kind):
-        return NumericColumn(name=name, values=np.full(len(array), np.nan, dtype=dtype))
+        return NumericColumn(name=name, values=np.full(len(array), np.nan))
     if not (is_number or pa.types.is_boolean(kind) or _is_string(kind)):
         raise _unusable(name, f"holds values of type {kind}", origin)
     return _categories(name, array.cast(pa.string()))
 
 
-def _numbers(array: Any, dtype: DTypeLike) -> Any:
-    values = np.empty(len(array), dtype=dtype)
+def _numbers(name: str, array: Any, origin: str) -> NDArray[Any]:
+    """Numbers in the type they have; decimal ones as 64-bit integers or float64."""
+    kind = array.type
+    if pa.types.is_decimal(kind):
+        return _from_decimals(name, array, origin)
+    if array.null_count and pa.types.is_integer(kind):
+        kind = pa.float64()  # with NaN, which is told as missing
+    values = np.empty(len(array), dtype=kind.to_pandas_dtype())
     start = 0
     for chunk in array.chunks:
         end = start + len(chunk)
-        # safe=False: whole numbers beyond 2^53 are rounded, as in every other place.
-        numbers = pc.cast(chunk, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the checks report
-            values[start:end] = numbers
+        values[start:end] = pc.cast(chunk, kind, safe=False).to_numpy(zero_copy_only=False)
         start = end
     return values
+
+
+def _from_decimals(name: str, array: Any, origin: str) -> NDArray[Any]:
+    for kind in (pa.int64(), pa.uint64()) if not array.null_count else ():
+        try:
+            return pc.cast(array, kind).to_numpy()  # type: ignore[no-any-return]
+        except pa.ArrowInvalid:  # not whole, or beyond 64 bits
+            continue
+    values = pc.cast(array, pa.float64(), safe=False)
+    if pc.count_distinct(values).as_py() != pc.count_distinct(array).as_py():
+        raise DataError(
+            f"{origin}, column {name!r}: holds decimal numbers ({array.type}) that differ in "
+            "digits which 64 bits do not hold",
+            hint=f"Leave it out: {drop_hint([name])}, or subtract a constant in the file.",
+        )
+    return values.to_numpy()  # type: ignore[no-any-return]
 
 
 def _categories(name: str, array: Any) -> Column:
