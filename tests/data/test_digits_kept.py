@@ -229,6 +229,35 @@ def test_types_in_the_splits_that_no_type_holds(refuse):
     )
 
 
+FRAMES = """
+import numpy as np, pandas as pd
+def frame(values): return pd.DataFrame({"a": values}), np.arange(40) % 2
+"""
+
+
+def test_columns_of_frames_of_two_types_in_the_splits(load, refuse):
+    large, fractions = f"[{2**53} + i for i in range(40)]", "[i / 2 for i in range(40)]"
+    body = f"{FRAMES}def load(): return {{'train': frame({large}), 'dev': frame(DEV)}}"
+    settings = {"name": "d.py", "source": "d.py:load", "split": {"test": 0.0}}
+    unsigned = load(body.replace("DEV", f"pd.Series({large}, dtype='uint64') + 1"), **settings)
+    step = 1 / np.std(np.arange(40))
+    distances = unsigned.dev.features[:, 0] - unsigned.train.features[:, 0]
+    np.testing.assert_allclose(distances, step, rtol=1e-5)
+    assert refuse(body.replace("DEV", fractions), **settings) == (
+        "d.py:load, X, 'a': has types int64, float64 in the splits, and no type of 64 bits keeps "
+        "the digits of both\nGive all splits the same type."
+    )
+
+
+def test_a_column_of_a_frame_beyond_64_bits(refuse):
+    body = f"{FRAMES}def load(): return frame(pd.Series([2**70] * 40, dtype=object))"
+    assert refuse(body, name="d.py", source="d.py:load") == (
+        "d.py:load, column 'a': holds whole numbers of more than 64 bits\n"
+        "Leave it out: --set 'data.drop=[\"a\"]', or make it texts in the function: "
+        "X['a'].astype(str)."
+    )
+
+
 def test_decimals(load, refuse):
     def write(digits):
         start = Decimal("1" + "0" * digits + ".01")

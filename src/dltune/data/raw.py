@@ -187,4 +187,4 @@ def number_text(number: Any) -> str:
     """
     if isinstance(number, np.integer):
         return str(number)
-    return repr(float(number) + 0.0).removesuffix(".0")  # + 0.0: no minus before a zero
+    return str(number + 0.0).removesuffix(".0")  # + 0.0: no minus before a zero

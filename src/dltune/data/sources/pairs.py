@@ -112,9 +112,10 @@ def to_array(value: Any, what: str) -> NDArray[Any]:
             return np.asarray(value, dtype=object)
         return array
     except (ValueError, TypeError, RuntimeError) as error:
+        to_floats = ".float()" if "BFloat16" in str(error) else ""
         raise DataError(
             f"{what}: cannot be read as an array: {error}",
-            hint="Give a NumPy array, such as tensor.detach().cpu().numpy().",
+            hint=f"Give a NumPy array, such as tensor.detach().cpu(){to_floats}.numpy().",
         ) from error
 
 
@@ -144,10 +145,10 @@ def _features(
                 f"{parts[0]} of shape {arrays[0].shape[1:]}",
                 hint="Give all splits the same shape beside the number of examples.",
             )
-    return _join(arrays, f"{origin}, X")
+    return join_splits(arrays, f"{origin}, X")
 
 
-def _join(arrays: list[NDArray[Any]], what: str) -> NDArray[Any]:
+def join_splits(arrays: list[NDArray[Any]], what: str) -> NDArray[Any]:
     """Arrays of the splits end to end; of the longest floats, which few machines have, float64."""
     arrays = [a.astype(np.float64) if a.dtype == np.longdouble else a for a in arrays]
     if len(arrays) == 1:
@@ -215,7 +216,7 @@ def _targets(values: list[Any], config: DataConfig) -> tuple[Column, ...]:
 
 def _join_targets(arrays: list[NDArray[Any]], origin: str) -> NDArray[Any]:
     if all(array.dtype.kind in "iuf" for array in arrays):
-        return _join(arrays, origin)
+        return join_splits(arrays, origin)
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dltune.data.raw import MISSING_CODE, Column, NumericColumn, RawData, text_column
 from dltune.data.selection import drop_hint, select_columns
 from dltune.data.sources.cells import is_missing
+from dltune.data.sources.pairs import join_splits
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
 
@@ -76,16 +77,20 @@ def columns_of_frames(
                 f"{origin}: X of {part} does not have the columns of X of {parts[0]}",
                 hint="Give all splits frames with the same columns in the same order.",
             )
-    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in frames[0].columns]
     selection = select_columns(names, config, origin=origin, own_target=True)
     columns = []
     for name in selection.features:
-        values = frame.iloc[:, names.index(name)]
+        values = [frame.iloc[:, names.index(name)] for frame in frames]
         as_text = name in selection.forced
         try:
-            array = pa.chunked_array([pa.array(values, from_pandas=True)])
-            column = column_from_arrow(name, array, as_text=as_text, origin=origin)
+            column = _column_of_series(name, values, as_text=as_text, origin=origin)
+        except OverflowError as error:
+            raise DataError(
+                f"{origin}, column {name!r}: holds whole numbers of more than 64 bits",
+                hint=f"Leave it out: {drop_hint([name])}, or make it texts in the function: "
+                f"X[{name!r}].astype(str).",
+            ) from error
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(
                 f"{origin}, column {name!r}: mixes types: {str(error).splitlines()[0]}",
@@ -93,12 +98,28 @@ def columns_of_frames(
             ) from error
         except pa.ArrowNotImplementedError as error:  # complex numbers, intervals
             raise DataError(
-                f"{origin}, column {name!r}: holds values of type {values.dtype}; a column must "
+                f"{origin}, column {name!r}: holds values of type {values[0].dtype}; a column must "
                 "hold numbers, booleans or texts",
                 hint=f"Make it one of them in the function, such as X[{name!r}].astype(str).",
             ) from error
         columns.append(column)
     return tuple(columns)
+
+
+def _column_of_series(name: str, parts: list[Any], *, as_text: bool, origin: str) -> Column:
+    """A column of the series of every split, one after another."""
+    import pandas as pd
+
+    def read(series: Any) -> Column:
+        array = pa.chunked_array([pa.array(series, from_pandas=True)])
+        return column_from_arrow(name, array, as_text=as_text, origin=origin)
+
+    if len({part.dtype for part in parts}) > 1:
+        columns = [read(part) for part in parts]
+        numbers = [part.values for part in columns if isinstance(part, NumericColumn)]
+        if len(numbers) == len(parts):
+            return NumericColumn(name=name, values=join_splits(numbers, f"{origin}, X, {name!r}"))
+    return read(parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True))
 
 
 def column_from_arrow(name: str, array: Any, *, as_text: bool, origin: str) -> Column:
