@@ -1,23 +1,14 @@
-"""Memory: keeping what tensors free, telling that it ran out, and how much is left."""
+"""Memory: keeping what tensors free, and how much is left."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import platform
-from pathlib import Path
 
 import torch
 
-# torch has an exception of its own for CUDA only. The CPU's allocator, Apple's GPU and cuBLAS (for
-# its workspace) raise a RuntimeError that is told from others by its text.
-OUT_OF_MEMORY_TEXTS = (
-    "can't allocate memory",
-    "MPS backend out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-
+from dltune.data import memory
 
 # Numbers of mallopt's settings in glibc's malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -41,23 +32,8 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TOP_PAD, TOP_PAD)
 
 
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on the CPU or on a device.
-
-    >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(RuntimeError("shapes differ"))
-    (True, False)
-    """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        text in str(error) for text in OUT_OF_MEMORY_TEXTS
-    )
-
-
 def available_bytes(device: torch.device) -> int:
     """Memory that a training on this device could still take, roughly.
-
-    On the CPU what Linux calls available, elsewhere half of the machine's.
 
     >>> available_bytes(torch.device("cpu")) > 0
     True
@@ -66,9 +42,4 @@ def available_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        if "MemAvailable" in lines:
-            return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return memory.available_bytes()
