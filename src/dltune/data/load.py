@@ -41,11 +41,15 @@ def load_data(config: DataConfig, *, folder: Path) -> Dataset:
     'digits: 1,797 examples; train 1,079, dev 359, test 359 (stratified, seed 0)'
     """
     raw = read_source(config, folder=folder)
-    check_values(raw)
+    check_values(raw, config)
     targets = encode_targets(raw, config.task)
     splits, split_notes = split_rows(raw, targets, config)
-    features = encode_features(raw.features, splits, config.normalize)
-    scalings = fit_target_scaling(targets, splits["train"], config.normalize_target, raw=raw)
+    features = encode_features(
+        raw.features, splits, config.normalize, dropped=config.drop, origin=raw.origin
+    )
+    scalings = fit_target_scaling(
+        targets, splits["train"], config.normalize_target, raw=raw, seed=config.seed
+    )
     is_regression = targets.task == "regression"
     examples = {
         split: Examples(
@@ -69,6 +73,7 @@ def load_data(config: DataConfig, *, folder: Path) -> Dataset:
         class_names=targets.class_names,
         feature_names=features.names,
         notes=(*targets.notes, *split_notes, *raw.notes, *features.notes, *coarse),
+        given=tuple(raw.given or ()),
         digest="" if (folder / config.source).is_file() else raw.digest(),
         target_mean=_by_output(scaling.center for scaling in scalings) if is_regression else None,
         target_scale=_by_output(scaling.scale for scaling in scalings) if is_regression else None,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.complaints import Complaint
 from dltune.data.dataset import Task
 
 MISSING_CODE = -1
@@ -81,13 +82,16 @@ class RowPlaces:
 class RawData:
     """The contents of a source.
 
-    name      short name, for notes.
-    origin    what the user typed, the beginning of every error.
-    features  columns, or one array (rows, ...) of numbers.
-    targets   one column; several for a regression with several outputs.
-    task      what the source itself knows of the task, or None.
-    given     rows of the splits that the source brings; None if it brings none.
-    forced    columns that the user calls categorical, exempt from the checks of categories.
+    name        short name, for notes.
+    origin      what the user typed, the beginning of every error.
+    features    columns, or one array (rows, ...) of numbers.
+    targets     one column; several for a regression with several outputs.
+    task        what the source itself knows of the task, or None.
+    given       rows of the splits that the source brings; None if it brings none.
+    forced      columns that the user calls categorical, exempt from the checks of categories.
+    complaints  of columns that the reader could not read, which are not in `features`.
+    target_key  whether `data.target` names the target, so that another can be named.
+    delimiter   between the cells of a CSV file; None for other sources.
     """
 
     name: str
@@ -99,6 +103,14 @@ class RawData:
     given: Mapping[str, NDArray[np.int64]] | None = None
     forced: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    complaints: tuple[Complaint, ...] = ()
+    target_key: bool = False
+    delimiter: str | None = None
+
+    @property
+    def another_target(self) -> str:
+        """What to do about a target that cannot be learned, where the target is named."""
+        return "Name another column with data.target" if self.target_key else "Give another y"
 
     @property
     def rows(self) -> int:

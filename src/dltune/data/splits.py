@@ -116,7 +116,9 @@ def _check_counts(counts: Mapping[str, int], whole: int, origin: str) -> None:
             raise DataError(
                 f"{origin}: the {name} set is empty: its share of {whole:,} examples is less than "
                 "half an example",
-                hint=f"Try --set data.split.{name}={_round_up(1 / whole)}.",
+                hint=f"Try --set data.split.{name}={_round_up(1 / whole)}."
+                if whole > 1
+                else "Give more examples to train on.",
             )
     if sum(counts.values()) >= whole:
         taken = ", ".join(f"{name} {count:,}" for name, count in counts.items())

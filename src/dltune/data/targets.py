@@ -109,15 +109,19 @@ def _classes(raw: RawData) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         raise DataError(
             f"{raw.origin}: the target {column.name!r} has one class only ({names[0]!r} in all "
             f"{raw.rows:,} rows); a classification needs two",
-            hint="Check data.target, or add examples of another class.",
+            hint=f"{_check(raw)}, or add examples of another class.",
         )
     if len(names) > MOST_CLASSES and len(names) > raw.rows / 2:
         raise DataError(
             f"{raw.origin}: the target {column.name!r} has {len(names):,} classes in {raw.rows:,} "
             "rows, so that most occur once",
-            hint=f"Check data.target{quantities}.",
+            hint=f"{_check(raw)}{quantities}.",
         )
     return labels.astype(np.int64), names
+
+
+def _check(raw: RawData) -> str:
+    return "Check data.target" if raw.target_key else "Check y"
 
 
 def _quantities(column: Column, raw: RawData) -> NDArray[Any]:
@@ -133,18 +137,19 @@ def _quantities(column: Column, raw: RawData) -> NDArray[Any]:
         raise DataError(
             f"{raw.origin}: the target {column.name!r} is {values[0]:g} in all {raw.rows:,} rows: "
             "there is nothing to predict",
-            hint="Check data.target.",
+            hint=f"{_check(raw)}.",
         )
     return values
 
 
 def fit_target_scaling(
-    targets: Targets, train: NDArray[np.int64], kind: Normalize, *, raw: RawData
+    targets: Targets, train: NDArray[np.int64], kind: Normalize, *, raw: RawData, seed: int
 ) -> tuple[Scaling, ...]:
     """The scaling of each regression target by its training set.
 
     train  rows.
     kind   "zscore" or "none".
+    seed   of the split.
 
     Raises DataError if an output is constant in the training set.
     """
@@ -154,7 +159,9 @@ def fit_target_scaling(
             raise DataError(
                 f"{raw.origin}: the target {column.name!r} is constant in the {len(train):,} "
                 "training examples",
-                hint="Use another --set data.seed=1, or more examples.",
+                hint=f"Use another --set data.seed={seed + 1}, or more examples."
+                if raw.given is None
+                else "Give a training set whose targets differ.",
             )
     return scalings
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.complaints import COLUMNS_NAMED
+from dltune.data.memory import FLOAT32_BYTES, refuse_too_large
 from dltune.data.raw import Column, NumericColumn, TextColumn
 from dltune.data.scaling import Normalize, Scaling, fit_scaling, row_blocks
 from dltune.data.selection import drop_hint, shorten_names
@@ -21,6 +23,9 @@ OTHER = "(other)"
 
 IMAGE_CHANNELS = (1, 3, 4)
 """Grey, RGB, RGB with transparency."""
+
+MANY_CATEGORIES = 1000
+"""More columns than this out of one: 4 kB an example, and too few examples of each."""
 
 FEWEST_TO_COUNT = 20
 """Rows from which on a column 1, 2, 3, ... is no chance."""
@@ -43,12 +48,17 @@ def encode_features(
     features: tuple[Column, ...] | NDArray[Any],
     splits: Mapping[str, Rows],
     normalize: Normalize,
+    *,
+    dropped: Sequence[str] = (),
+    origin: str = "",
 ) -> Encoded:
     """Scale numbers and turn categories into columns, by the statistics of `splits["train"]`.
 
     features   columns, or an array of numbers (n, columns) or (n, channels, ...).
     normalize  zscore: (x - mean) / standard deviation (of n, not n - 1); minmax: (x - min) / (max -
                min), so that train lies in [0, 1] and others may lie outside; none: x.
+    dropped    columns that the recipe leaves out, for advice to leave out more.
+    origin     what the user typed, for errors.
 
     A column of k categories in train becomes k + 1 columns of 0 and 1; the last one is for
     categories that train does not have. Categories are never scaled. Images are scaled by channel.
@@ -59,22 +69,32 @@ def encode_features(
     >>> encode_features((column,), rows, "zscore").features["dev"].tolist()
     [[3.0]]
 
+    Raises DataError where categories would take more memory than there is.
+
     Source: scikit-learn's StandardScaler, MinMaxScaler and OneHotEncoder, which a test compares.
     """
     if isinstance(features, np.ndarray):
         return _encode_array(features, splits, normalize)
-    return _encode_columns(features, splits, normalize)
+    return _encode_columns(features, splits, normalize, dropped, origin)
 
 
 def _encode_columns(
-    columns: tuple[Column, ...], splits: Mapping[str, Rows], normalize: Normalize
+    columns: tuple[Column, ...],
+    splits: Mapping[str, Rows],
+    normalize: Normalize,
+    dropped: Sequence[str],
+    origin: str,
 ) -> Encoded:
-    names, notes = [], _Notes()
+    names, notes = [], _Notes(dropped)
     vocabularies: dict[str, NDArray[Any]] = {}
     for column in columns:
         if isinstance(column, TextColumn):
             seen = np.unique(column.codes[splits["train"]])
             vocabularies[column.name] = seen
+    _refuse_too_wide(columns, vocabularies, splits, dropped, origin)
+    for column in columns:
+        if isinstance(column, TextColumn):
+            seen = vocabularies[column.name]
             names += [f"{column.name}={column.categories[code]}" for code in seen]
             names.append(f"{column.name}={OTHER}")
         else:
@@ -95,6 +115,29 @@ def _encode_columns(
             _scale_column(column, splits, normalize, features, at, notes)
             at += 1
     return Encoded(features=features, names=tuple(names), notes=notes.sentences())
+
+
+def _refuse_too_wide(
+    columns: tuple[Column, ...],
+    vocabularies: Mapping[str, NDArray[Any]],
+    splits: Mapping[str, Rows],
+    dropped: Sequence[str],
+    origin: str,
+) -> None:
+    """Raise DataError where one-hot columns would take more memory than there is."""
+    if not vocabularies:
+        return
+    rows = sum(len(part) for part in splits.values())
+    width = len(columns) + sum(len(seen) for seen in vocabularies.values())
+    most = sorted(vocabularies, key=lambda name: -len(vocabularies[name]))
+    widest = [name for name in most if len(vocabularies[name]) > MANY_CATEGORIES] or most[:1]
+    counts = ", ".join(f"{name} {len(vocabularies[name]):,}" for name in widest[:COLUMNS_NAMED])
+    refuse_too_large(
+        FLOAT32_BYTES * rows * width,
+        f"{origin}: {width:,} columns of {rows:,} rows, one for each category ({counts}),",
+        hint="Join rare categories into one in the data, or leave columns out: "
+        f"{drop_hint(widest, dropped)}.",
+    )
 
 
 def _slots(column: TextColumn, seen: NDArray[Any]) -> NDArray[np.int64]:
@@ -139,7 +182,7 @@ def _encode_array(array: NDArray[Any], splits: Mapping[str, Rows], normalize: No
     kind = "x" if flat else "channel "
     names = tuple(f"{kind}{index}" for index in range(shape[0]))
     scaling = fit_scaling(_Blocks(array=array, rows=splits["train"]), normalize)
-    notes = _Notes()
+    notes = _Notes(())
     notes.add_scaling(scaling, names)
     if not flat:
         notes.add_shape(shape)
@@ -155,7 +198,9 @@ def _encode_array(array: NDArray[Any], splits: Mapping[str, Rows], normalize: No
 class _Notes:
     """Collects what is worth a sentence: one sentence a kind, not one a column."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: Sequence[str]) -> None:
+        self._dropped = dropped
+        self._counters: list[str] = []
         self._constant: list[str] = []
         self._coarse: list[str] = []
         self._categories: list[str] = []
@@ -182,10 +227,7 @@ class _Notes:
     def add_counter(self, column: NumericColumn) -> None:
         steps = np.diff(column.values)
         if len(steps) >= FEWEST_TO_COUNT and (steps == 1).all():
-            self._other.append(
-                f"column {column.name!r} only counts the rows; leave it out: "
-                f"{drop_hint([column.name])}"
-            )
+            self._counters.append(column.name)
 
     def add_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) == 3 and shape[2] in IMAGE_CHANNELS and shape[0] not in IMAGE_CHANNELS:
@@ -209,4 +251,11 @@ class _Notes:
                 "float32 keeps few of the digits that tell values apart in: "
                 f"{shorten_names(self._coarse)}; to scale them first: --set data.normalize=zscore"
             )
+        if self._counters:
+            names = ", ".join(map(repr, self._counters))
+            count, them = f"column {names} only counts", "it"
+            if len(self._counters) > 1:
+                count, them = f"columns {names} only count", "them"
+            option = drop_hint(self._counters, self._dropped)
+            notes.append(f"{count} the rows; leave {them} out: {option}")
         return (*notes, *self._other)

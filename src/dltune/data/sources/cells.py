@@ -13,6 +13,8 @@ CODE = r"^\s*[+-]?0\d+\s*$"
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")
 
+DIGIT_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
+
 DATE_OR_TIME = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}(?:[T ].*)?"  # 2024-05-31, 2024-05-31T08:00
     r"|\d{1,4}[./]\d{1,2}[./]\d{1,4}(?: .*)?"  # 31.05.2024, 5/31/24, 2024/05/31
@@ -67,3 +69,12 @@ def is_date_or_time(text: str) -> bool:
 def has_decimal_comma(text: str) -> bool:
     """Whether a text is a number with a comma for its decimal point, such as "12,5"."""
     return DECIMAL_COMMA.fullmatch(text.strip()) is not None
+
+
+def has_digit_groups(text: str) -> bool:
+    """Whether a text is a number with commas between groups of three digits, such as "1,234.5".
+
+    >>> has_digit_groups("7,022"), has_digit_groups("0,125"), has_digit_groups("12,5")
+    (True, False, False)
+    """
+    return DIGIT_GROUPS.fullmatch(text.strip()) is not None

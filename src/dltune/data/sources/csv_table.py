@@ -13,9 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from dltune.data.commas import rewrite
+from dltune.data.complaints import OR_LEAVE_OUT, Complaint
 from dltune.data.dataset import Task
-from dltune.data.raw import Column, RawData
-from dltune.data.selection import Selection, drop_hint, select_columns, set_option
+from dltune.data.raw import RawData
+from dltune.data.selection import Selection, categorical_hint, select_columns
+from dltune.data.sources.cells import has_digit_groups
 from dltune.data.sources.column_reader import ColumnReader
 from dltune.data.sources.csv_layout import CsvLayout, find_layout, numbered_rows
 from dltune.errors import DataError
@@ -64,24 +67,32 @@ def read_csv(path: Path, config: DataConfig) -> RawData:
     readers = _read(layout, selection, words, config.task, origin)
     places = LinePlaces(layout=layout)
     notes = [*layout.notes, *_code_notes(readers[selection.target], config.task)]
+    complaints = []
     for reader in readers.values():
         counts = reader.counts
         if reader.name in words or not counts.numbers:
             continue
         if reader.holds_numbers and counts.odd:
-            raise _stray_text(reader, places, origin, is_target=reader.name == selection.target)
-        if counts.other:
+            complaint = _stray_text(reader, places, origin, selection.forced)
+            if reader.name == selection.target:
+                hint = "Mend the file, or, if these are classes: --set data.task=classification."
+                raise DataError(complaint.found, hint=hint)
+            complaints.append(complaint)
+        elif counts.other:
             notes.append(_mixed_note(reader))
-    columns = {name: reader.finish() for name, reader in readers.items()}
-    features: tuple[Column, ...] = tuple(columns[name] for name in selection.features)
+    bad = {name for complaint in complaints for name in complaint.columns}
+    columns = {name: reader.finish() for name, reader in readers.items() if name not in bad}
     return RawData(
         name=path.stem,
         origin=origin,
-        features=features,
+        features=tuple(columns[name] for name in selection.features if name in columns),
         targets=(columns[selection.target],),
         places=places,
         forced=selection.forced,
         notes=tuple(notes),
+        complaints=tuple(complaints),
+        target_key=True,
+        delimiter=layout.delimiter,
     )
 
 
@@ -212,8 +223,8 @@ def _explain(error: Exception, layout: CsvLayout, origin: str, ragged: bool) -> 
 
 
 def _stray_text(
-    reader: ColumnReader, places: LinePlaces, origin: str, *, is_target: bool
-) -> DataError:
+    reader: ColumnReader, places: LinePlaces, origin: str, forced: Set[str]
+) -> Complaint:
     counts = reader.counts
     (line, *more), (_, text) = places.of([row for row, _ in counts.strays]), counts.strays[0]
     others = ""
@@ -221,18 +232,15 @@ def _stray_text(
         shown = [f"{text!r} on {at}" for at, (_, text) in zip(more, counts.strays[1:], strict=True)]
         left = counts.odd - 1 - len(shown)
         others = f"; also {', '.join(shown)}" + (f" and {left:,} more" if left else "")
-    if is_target:
-        other_way = "or, if these are classes: --set data.task=classification."
-    else:
-        categories = set_option("categorical", [reader.name])
-        other_way = (
-            f"or leave the column out: {drop_hint([reader.name])}, "
-            f"or, if it holds categories: {categories}."
-        )
-    return DataError(
-        f"{origin}, {line}, column {reader.name!r}: {text!r} is not a number, "
+    strays = [text for _, text in counts.strays]
+    groups = all(has_digit_groups(text) for text in strays)
+    return Complaint(
+        found=f"{origin}, {line}, column {reader.name!r}: {text!r} is not a number, "
         f"while {counts.numbers:,} cells of the column are{others}",
-        hint=f"Mend the file, {other_way}",
+        columns={reader.name: f"{counts.odd:,} not a number"},
+        mend=rewrite(strays, origin, places.layout.delimiter) if groups else "Mend the file",
+        link=OR_LEAVE_OUT,
+        instead=f", or, if it holds categories: {categorical_hint([reader.name], forced)}",
     )
 
 

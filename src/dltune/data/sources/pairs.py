@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.complaints import Complaint
 from dltune.data.dataset import SPLITS
 from dltune.data.numbers import beyond_whole, from_python, join
 from dltune.data.raw import (
@@ -78,11 +79,14 @@ def raw_from_pairs(
     starts = [0, *itertools.accumulate(sizes)]
     given = {part: np.arange(starts[index], starts[index + 1]) for index, part in enumerate(parts)}
     is_whole = parts == [WHOLE]
-    features = _features([features for features, _ in pairs.values()], parts, config)
+    read = _features([features for features, _ in pairs.values()], parts, config)
+    columns = [] if isinstance(read, np.ndarray) else read
     return RawData(
         name=name,
         origin=origin,
-        features=features,
+        features=read
+        if isinstance(read, np.ndarray)
+        else tuple(column for column in columns if not isinstance(column, Complaint)),
         targets=_targets([targets for _, targets in pairs.values()], config),
         places=RowPlaces()
         if is_whole
@@ -90,6 +94,7 @@ def raw_from_pairs(
         given=None if is_whole else given,
         forced=frozenset(config.categorical),
         notes=notes,
+        complaints=tuple(column for column in columns if isinstance(column, Complaint)),
     )
 
 
@@ -121,10 +126,10 @@ def to_array(value: Any, what: str) -> NDArray[Any]:
 
 def _features(
     values: list[Any], parts: list[str], config: DataConfig
-) -> tuple[Column, ...] | NDArray[Any]:
+) -> list[Column | Complaint] | NDArray[Any]:
     origin = config.source
     if _is_frame(values[0]):
-        from dltune.data.sources.typed_table import columns_of_frames
+        from dltune.data.sources.frames import columns_of_frames
 
         return columns_of_frames(values, parts, config)
     if config.drop or config.categorical:
