@@ -91,6 +91,8 @@ def test_target_without_any_value(refuse, table):
         pytest.param(lambda row: f"2024-01-{row % 28 + 1:02}", "2024-01-01", id="date"),
         pytest.param(lambda row: f"{row % 28 + 1:02}.12.2024", "01.12.2024", id="german date"),
         pytest.param(lambda row: f"{row % 24:02}:30", "00:30", id="time of day"),
+        pytest.param(lambda row: f"{row % 28 + 1}-Sep-03", "1-Sep-03", id="name of a month"),
+        pytest.param(lambda row: f"Jan {row % 28 + 1} 2000", "Jan 1 2000", id="month first"),
     ],
 )
 def test_dates(refuse, table, cell, example):

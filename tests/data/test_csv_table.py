@@ -54,6 +54,12 @@ RAGGED = "Fill or delete the row; a cell that holds the delimiter needs quotes."
             id="n/a",
         ),
         pytest.param(
+            "1,2,NA\n",
+            "t.csv, line 42, column 'y': 'NA' is not a number, while 40 cells of the column are\n"
+            "These stand for missing values: fill the cells, or delete their rows.",
+            id="missing target",
+        ),
+        pytest.param(
             "1,2,oops\n",
             "t.csv, line 42, column 'y': 'oops' is not a number, while 40 cells of the column are\n"
             "Mend the file, or, if these are classes: --set data.task=classification.",

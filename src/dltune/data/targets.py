@@ -160,6 +160,8 @@ def fit_target_scaling(
                 f"{raw.origin}: the target {column.name!r} is constant in the {len(train):,} "
                 "training examples",
                 hint=f"Use another --set data.seed={seed + 1}, or more examples."
+                if raw.given is None and len(train) > 1
+                else "Give more examples."
                 if raw.given is None
                 else "Give a training set whose targets differ.",
             )

@@ -15,10 +15,18 @@ DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+")
 
 DIGIT_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 
+MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
+    r"sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+
 DATE_OR_TIME = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}(?:[T ].*)?"  # 2024-05-31, 2024-05-31T08:00
     r"|\d{1,4}[./]\d{1,2}[./]\d{1,4}(?: .*)?"  # 31.05.2024, 5/31/24, 2024/05/31
     r"|\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"  # 08:00, 08:00:00.5
+    rf"|\d{{1,2}}\.?[- ]{MONTH}[- ,]+\d{{2,4}}(?: .*)?"  # 19-Sep-03, 1 September 2003
+    rf"|{MONTH} \d{{1,2}},? \d{{2,4}}(?: .*)?",  # Sep 19 2003, September 19, 2003
+    re.IGNORECASE,
 )
 
 MISSING = frozenset({"", "nan", "null", "n/a", "#n/a"})
@@ -61,6 +69,8 @@ def is_date_or_time(text: str) -> bool:
     """Whether a text looks like a date or a time of day.
 
     >>> is_date_or_time("2024-05-31"), is_date_or_time("08:15"), is_date_or_time("3.5")
+    (True, True, False)
+    >>> is_date_or_time("19-Sep-03"), is_date_or_time("Jan 1 2000"), is_date_or_time("3 marks 20")
     (True, True, False)
     """
     return DATE_OR_TIME.fullmatch(text) is not None

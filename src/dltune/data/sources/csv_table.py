@@ -75,8 +75,12 @@ def read_csv(path: Path, config: DataConfig) -> RawData:
         if reader.holds_numbers and counts.odd:
             complaint = _stray_text(reader, places, origin, selection.forced)
             if reader.name == selection.target:
-                hint = "Mend the file, or, if these are classes: --set data.task=classification."
-                raise DataError(complaint.found, hint=hint)
+                raise DataError(
+                    complaint.found,
+                    hint="Mend the file, or, if these are classes: --set data.task=classification."
+                    if counts.other
+                    else "These stand for missing values: fill the cells, or delete their rows.",
+                )
             complaints.append(complaint)
         elif counts.other:
             notes.append(_mixed_note(reader))
