@@ -19,7 +19,7 @@ from dltune.data.scaling import row_blocks
 from dltune.data.selection import categorical_hint
 from dltune.data.sources.cells import is_date_or_time
 from dltune.data.transforms import MANY_CATEGORIES
-from dltune.errors import DataError
+from dltune.errors import DataError, escaped
 from dltune.recipe.schema import DataConfig
 
 MISSING = "no value (empty or NaN)"
@@ -181,7 +181,7 @@ def _summary(found: list[BadCells], words: str) -> str:
     if total == 1:
         return f"it is the only {words}"
     most = sorted(found, key=lambda bad: -bad.count)
-    named = ", ".join(f"{bad.name} {bad.count:,}" for bad in most[:COLUMNS_NAMED])
+    named = ", ".join(f"{escaped(bad.name)} {bad.count:,}" for bad in most[:COLUMNS_NAMED])
     more = f", {len(found) - COLUMNS_NAMED:,} more columns" if len(found) > COLUMNS_NAMED else ""
     return f"there are {total:,} {words}s ({named}{more})"
 

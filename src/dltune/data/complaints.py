@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from dltune.data.selection import drop_hint
-from dltune.errors import DataError
+from dltune.errors import DataError, escaped
 
 COLUMNS_NAMED = 4
 """Columns named with what is wrong in one message: about a line of a terminal."""
@@ -52,7 +52,7 @@ def refuse(complaints: Sequence[Complaint], *, dropped: Sequence[str], left: int
     first, *others = complaints
     names = {name: what for complaint in complaints for name, what in complaint.columns.items()}
     rest = [
-        f"{name} ({what})"
+        f"{escaped(name)} ({what})"
         for complaint in others
         for name, what in complaint.columns.items()
         if name not in first.columns

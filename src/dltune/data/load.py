@@ -19,6 +19,7 @@ from dltune.data.targets import (
     scale_targets,
 )
 from dltune.data.transforms import encode_features
+from dltune.errors import DataError, escaped, first_line, ran_out_of_memory
 from dltune.recipe.schema import DataConfig
 
 
@@ -40,6 +41,18 @@ def load_data(config: DataConfig, *, folder: Path) -> Dataset:
     >>> digits.notes[1]
     'digits: 1,797 examples; train 1,079, dev 359, test 359 (stratified, seed 0)'
     """
+    try:
+        return _load(config, folder)
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise DataError(
+            f"{config.source}: memory ran out while it was loaded: {first_line(error)}",
+            hint="End other programs that hold memory, or give fewer rows or columns.",
+        ) from error
+
+
+def _load(config: DataConfig, folder: Path) -> Dataset:
     raw = read_source(config, folder=folder)
     check_values(raw, config)
     targets = encode_targets(raw, config.task)
@@ -62,6 +75,7 @@ def load_data(config: DataConfig, *, folder: Path) -> Dataset:
     }
     check_scaled(examples, splits, raw, features.names)
     coarse = coarse_notes(raw, scalings)
+    notes = (*targets.notes, *split_notes, *raw.notes, *features.notes, *coarse)
     return Dataset(
         name=raw.name,
         task=targets.task,
@@ -72,7 +86,7 @@ def load_data(config: DataConfig, *, folder: Path) -> Dataset:
         outputs=len(targets.class_names) or len(targets.quantities),
         class_names=targets.class_names,
         feature_names=features.names,
-        notes=(*targets.notes, *split_notes, *raw.notes, *features.notes, *coarse),
+        notes=tuple(map(escaped, notes)),  # names may hold escapes for the terminal
         given=tuple(raw.given or ()),
         digest="" if (folder / config.source).is_file() else raw.digest(),
         target_mean=_by_output(scaling.center for scaling in scalings) if is_regression else None,

@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from dltune.errors import DataError, closest
+from dltune.errors import DataError, closest, escaped
 from dltune.recipe.overrides import set_option
 from dltune.recipe.schema import DataConfig
 
@@ -122,7 +122,7 @@ def shorten_names(names: Sequence[str]) -> str:
     >>> shorten_names([f"x{i}" for i in range(14)])
     'x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, ... 2 more'
     """
-    shown = ", ".join(names[:LISTED_NAMES])
+    shown = ", ".join(map(escaped, names[:LISTED_NAMES]))
     more = f", ... {len(names) - LISTED_NAMES:,} more" if len(names) > LISTED_NAMES else ""
     return shown + more
 

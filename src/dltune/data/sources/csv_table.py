@@ -20,7 +20,7 @@ from dltune.data.raw import RawData
 from dltune.data.selection import Selection, categorical_hint, select_columns
 from dltune.data.sources.cells import has_digit_groups
 from dltune.data.sources.column_reader import ColumnReader
-from dltune.data.sources.csv_layout import CsvLayout, find_layout, numbered_rows
+from dltune.data.sources.csv_layout import CsvLayout, find_layout, not_utf8, numbered_rows
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
 
@@ -138,7 +138,13 @@ def _code_notes(target: ColumnReader, task: Task | None) -> list[str]:
 
 
 def _pass(
-    layout: CsvLayout, names: Sequence[str], *, text: Set[str], labels: Set[str], origin: str
+    layout: CsvLayout,
+    names: Sequence[str],
+    *,
+    text: Set[str],
+    labels: Set[str],
+    origin: str,
+    block: int = BLOCK_BYTES,
 ) -> dict[str, ColumnReader]:
     rows = _guess_rows(layout)
     readers = {
@@ -157,7 +163,7 @@ def _pass(
             read_options=pa.csv.ReadOptions(
                 column_names=list(layout.names),
                 skip_rows=layout.header_lines,
-                block_size=BLOCK_BYTES,
+                block_size=block,
                 use_threads=False,  # no faster with, and memory would grow with the cores
             ),
             parse_options=pa.csv.ParseOptions(
@@ -167,11 +173,16 @@ def _pass(
                 include_columns=list(names), column_types=dict.fromkeys(names, pa.string())
             ),
         )
-        for block in blocks:
-            for name, column in zip(names, block.columns, strict=True):
+        for piece in blocks:
+            for name, column in zip(names, piece.columns, strict=True):
                 readers[name].append(column)
     except pa.ArrowInvalid as error:
-        raise _explain(error, layout, origin, bool(ragged)) from error
+        if "straddling" not in str(error):
+            raise _explain(error, layout, origin, bool(ragged)) from error
+        # A row longer than a block: a very wide table, or else a cell that is refused here.
+        for _ in numbered_rows(layout.path, layout.delimiter):
+            pass
+        return _pass(layout, names, text=text, labels=labels, origin=origin, block=8 * block)
     return readers
 
 
@@ -213,16 +224,9 @@ def _explain(error: Exception, layout: CsvLayout, origin: str, ragged: bool) -> 
                     f"{width}",
                     hint="Fill or delete the row; a cell that holds the delimiter needs quotes.",
                 )
-    with layout.path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as wrong:
-                return DataError(
-                    f"{origin}, line {number:,}: byte {line[wrong.start]:#04x} is not UTF-8",
-                    hint="Save it as UTF-8: "
-                    f"iconv -f LATIN1 -t UTF-8 {layout.path.name} > utf8.csv.",
-                )
+    wrong = not_utf8(layout.path, origin)
+    if wrong is not None:
+        return wrong
     return DataError(f"{origin}: is no CSV: {error}", hint="Write it anew with commas and quotes.")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from dltune.data.dataset import SPLITS
 from dltune.data.raw import RawData
 from dltune.data.sources.pairs import WHOLE, raw_from_pairs, split_name
-from dltune.errors import DataError, DltuneError
+from dltune.errors import DataError, DltuneError, ran_out_of_memory
 from dltune.recipe.references import load_reference
 from dltune.recipe.schema import DataConfig
 
@@ -37,6 +37,8 @@ def read_python(config: DataConfig, folder: Path) -> RawData:
     except DltuneError:
         raise
     except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         raise DataError(
             f"{origin}: raised {type(error).__name__}: {error}",
             hint="Call the function in Python to see where; dltune calls it without arguments.",
