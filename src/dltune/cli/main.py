@@ -27,12 +27,18 @@ from dltune.cli.report import report
 from dltune.cli.runs import runs
 from dltune.cli.search import search
 from dltune.cli.train import train
-from dltune.errors import DltuneError
+from dltune.errors import DltuneError, escaped, first_line, ran_out_of_memory
 from dltune.search.interrupts import Interruption
 
 # click's UsageError. Newer typer carries its own copy of click, so that the class can only be
 # reached through its public descendant.
 _UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+MAKE_ROOM = (
+    "End other programs that hold memory, or ask for less: fewer --workers, a smaller "
+    "train.batch_size or model, less data."
+)
 
 
 class _Commands(TyperGroup):
@@ -122,6 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.drop_streams()
         output.say(*_refused(refusal))
         return output.USER_MISTAKE
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        output.say(*_printable(f"error: out of memory: {first_line(error)}"), MAKE_ROOM)
+        return output.USER_MISTAKE
     except typer.Abort:
         return output.INTERRUPTED
     return code if isinstance(code, int) else output.FINE
@@ -129,8 +140,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _printable(message: str) -> list[str]:
     """The lines of a message; a name in it with escapes for the terminal is shown, not obeyed."""
-    from dltune.report.terminal import escaped
-
     return [escaped(line) for line in message.split("\n")]
 
 

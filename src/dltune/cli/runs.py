@@ -123,6 +123,6 @@ def _say_next(comparison: Comparison) -> None:
 
 def _typed(path: Path) -> str:
     """A path in a command, harmless to the terminal."""
-    from dltune.report.terminal import escaped
+    from dltune.errors import escaped
 
     return escaped(shlex.quote(str(path)))

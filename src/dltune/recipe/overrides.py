@@ -7,7 +7,9 @@ tables, to one in each option: `optim.lr` means the rate of every option that `[
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +56,20 @@ def parse_word(text: str) -> Any:
         return float(text)  # TOML refuses .9 and 1., which mean only one thing
     except ValueError:
         return text
+
+
+def set_option(name: str, value: str | Sequence[str]) -> str:
+    """What gives a setting this value, quoted for TOML and for the shell where it must be.
+
+    >>> print(set_option("data.target", "price"), set_option("data.target", "2024"))
+    --set data.target=price --set 'data.target="2024"'
+    """
+    # A bare word is a text for --set unless TOML reads it as something else (2024, true).
+    if isinstance(value, str) and value.isidentifier() and parse_word(value) == value:
+        typed = value
+    else:  # JSON allows DEL in a text, TOML does not
+        typed = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"--set {shlex.quote(f'{name}={typed}')}"
 
 
 def parse_space_override(text: str) -> tuple[str, dict[str, Any]]:

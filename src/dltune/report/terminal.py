@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import unicodedata
 from collections.abc import Sequence
 from typing import IO
 
@@ -49,20 +48,6 @@ def render(renderable: RenderableType, *, width: int = PLAIN_WIDTH, color: bool 
     with console.capture() as captured:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
-
-
-def escaped(text: str) -> str:
-    """The text on one line, with an escape for whatever a terminal would act on instead of showing.
-
-    >>> print(escaped("wide\\x1b[2J\\n"), escaped("größer 大"))
-    wide\\x1b[2J\\n größer 大
-    """
-    return "".join(
-        one
-        if one.isprintable() or unicodedata.category(one) == "Zs"  # a blank of another width
-        else one.encode("unicode_escape").decode()
-        for one in text
-    )
 
 
 def cut_end(text: str, columns: int) -> str:
