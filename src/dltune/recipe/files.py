@@ -65,9 +65,12 @@ def read_recipe_text(path: Path) -> str:
     """The text of a recipe file, line ends as they are.
 
     Raises `RecipeError` if there is no such file (with the closest name in its folder and in
-    recipes/), or it cannot be read as UTF-8 text.
+    recipes/), or it is no file, or cannot be read as UTF-8 text.
     """
     try:
+        if not (path.is_file() or path.is_dir() or not path.exists()):
+            # To read a pipe may take for ever, and a device has no end.
+            raise RecipeError(f"{path}: is a pipe or a device; a recipe must be a file")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such file", hint=_closest_file(path)) from None
