@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dltune.errors import RunFolderError
+from dltune.errors import RecipeError, RunFolderError
 from dltune.recipe.files import names_file
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.toml import shown
 from dltune.runs.about import GIVEN, About
 from dltune.runs.provenance import changes_of_files, versions
-from dltune.runs.run import Run
+from dltune.runs.run import RECIPE, Run
 from dltune.training.history import TrialRecord
 
 # More differences than this fill the screen; the first ones show what happened.
@@ -108,6 +108,18 @@ def check_same_kind(run: Run) -> None:
             "nothing tells whether new trials could be compared with the old ones",
             hint="Start a new study with another --name; report and diagnose read the old one.",
         )
+
+
+def check_stored_values(run: Run) -> None:
+    """Raise RunFolderError unless the values of every trial lie in the space of the recipe."""
+    for trial in run.trials:
+        try:
+            run.recipe.space.check_values(trial.values)
+        except RecipeError as mistake:
+            raise RunFolderError(
+                f"{run.path}: trial {trial.number} is not of its {RECIPE}: {mistake.found}",
+                hint=f"Put the {RECIPE} of the study back, or start a new one with another --name.",
+            ) from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from dltune.runs.resume import (
     check_same_kind,
     check_same_options,
     check_same_recipe,
+    check_stored_values,
 )
 from dltune.runs.run import Run
 from dltune.search.data_shelf import DataShelf
@@ -247,6 +248,7 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, shelf: DataShel
 def _asked(recipe: Recipe | None, run: Run, request: Request) -> tuple[Strategy, int]:
     """The strategy to go on with, and how many trials there are to be in all."""
     check_same_kind(run)
+    check_stored_values(run)
     path, about = run.path, run.about
     if recipe is not None:
         check_same_recipe(path, run.recipe, relocate(recipe, path))
