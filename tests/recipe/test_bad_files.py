@@ -67,7 +67,7 @@ def test_numbers_that_are_not_finite(edit: str) -> None:
 def test_dates(value: str) -> None:
     with pytest.raises(RecipeError, match=r"^optim.lr = .*: must be a number$"):
         parse_recipe(f"{DATA}[optim]\nlr = {value}\n", folder=".")
-    with pytest.raises(RecipeError, match="^model: day must be no date or time"):
+    with pytest.raises(RecipeError, match=r"^model: day must be no date or time"):
         parse_recipe(f'{DATA}[model]\nfactory = "net.py:build"\nday = {value}\n', folder=".")
 
 

@@ -57,7 +57,7 @@ class Choice:
         if not self.options:
             raise RecipeError("a choice needs at least one option")
         for index, option in enumerate(self.options):
-            if option != option:  # noqa: PLR0124  # nan
+            if option != option:  # nan
                 raise RecipeError(
                     f"the option {toml_value(option)}: must be a number, or nothing equals it"
                 )

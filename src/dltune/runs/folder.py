@@ -24,16 +24,11 @@ from dltune.recipe.recipe import Recipe, recipe_text_with
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT, About, Session
 from dltune.runs.checkpoint import FOLDER, BestWeights, PackedCheckpoint
-from dltune.runs.csv_files import (
-    TrialsCsv,
-    append_history,
-    columns_of,
-    keep_history,
-    sort_rows,
-    start_history,
-)
+from dltune.runs.csv_files import TrialsCsv, columns_of, sort_rows
+from dltune.runs.history_csv import append_history, start_history
 from dltune.runs.lock import FolderLock, check_free, new_folder
 from dltune.runs.provenance import code_name, hash_of_bytes, now
+from dltune.runs.rebuild import rewrite_csv
 from dltune.runs.run import (
     BEST_RECIPE,
     CODE,
@@ -88,12 +83,14 @@ class RunFolder:
     about   what the run is.
     trials  those that are done, by number, without histories; numbers may be missing between them.
     best    of them; None while no trial is complete.
+    notes   lines about what was done when the folder was opened.
     """
 
     def __init__(self, path: Path, recipe: Recipe, about: About, lock: FolderLock) -> None:
         self.path, self.recipe, self.about = path, recipe, about
         self.trials: dict[int, TrialRecord] = {}
         self.best: TrialRecord | None = None
+        self.notes: list[str] = []
         self._lock = lock
         self._storage = storage_of(path)
         self._weights = BestWeights(path)
@@ -136,8 +133,7 @@ class RunFolder:
             storage.update({"sessions": [dataclasses.asdict(one) for one in sessions]})
             about, trials = read_study(storage, path)
             folder = cls(path, run.recipe, about, lock)
-            folder._trials_csv.rewrite(trials)
-            keep_history(path / HISTORY, {trial.number for trial in trials})
+            folder.notes = rewrite_csv(path, folder._trials_csv, trials)
             folder._take(trials)
             best = None if folder.best is None else folder.best.number
             folder._weights.choose(best, is_new=False)
@@ -258,24 +254,6 @@ class RunFolder:
             seed = f"train.seed={self.best.seed}"
             text = parse_recipe(fixed, folder=self.path, overrides=[seed]).text
             replace_file(self.path / BEST_RECIPE, title + _with_format(text))
-
-
-def rebuild_csv(path: Path) -> Run:
-    """Rewrite `trials.csv` and `history.csv` from the journal, as after a kill -9; returns the run.
-
-    Rows of interrupted trials go: they are in no journal.
-
-    Raises RunFolderError as `load_run` does, and if a study is running in the folder.
-    """
-    check_is_run_folder(path)
-    lock = FolderLock(path)
-    try:
-        run = load_run(path, histories="none")
-        TrialsCsv(path / TRIALS, columns_of(run.recipe)).rewrite(run.trials)
-        keep_history(path / HISTORY, {trial.number for trial in run.trials})
-    finally:
-        lock.release()
-    return run
 
 
 def _with_format(text: str) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dltune.errors import RunFolderError, closest
 from dltune.runs.about import FORMAT, About, Session
-from dltune.runs.csv_files import read_history
 from dltune.runs.from_json import parse_json
+from dltune.runs.history_csv import read_history
 from dltune.runs.journal import JournalFile
 from dltune.runs.legacy import is_old, upgraded
 from dltune.runs.storage import Storage

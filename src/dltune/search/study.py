@@ -157,7 +157,8 @@ def _search(
             on_event=on_event,
         )
         # Without trials to train, the data are not needed.
-        notes = (*_changes(folder.session), *(shelf.dataset(config.data).notes if left else ()))
+        of_data = shelf.dataset(config.data).notes if left else ()
+        notes = (*_changes(folder.session), *folder.notes, *of_data)
         # What the imported libraries have made never dies; looking through it at every full
         # garbage collection is 3 % of the time of a search over small models.
         gc.freeze()
