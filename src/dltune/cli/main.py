@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(list(arguments) or ["--help"], prog_name="dltune", standalone_mode=False)
     except DltuneError as mistake:
-        output.say(*_printable(f"error: {mistake}"))
+        output.say(f"error: {mistake}")
         return output.USER_MISTAKE
     except _UsageError as mistake:
         command = mistake.ctx.command_path if mistake.ctx else "dltune"
@@ -123,13 +123,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return output.INTERRUPTED
     return code if isinstance(code, int) else output.FINE
-
-
-def _printable(message: str) -> list[str]:
-    """The lines of a message; a name in it with escapes for the terminal is shown, not obeyed."""
-    from dltune.report.terminal import escaped
-
-    return [escaped(line) for line in message.split("\n")]
 
 
 def _refused(refusal: OSError) -> list[str]:

@@ -71,7 +71,16 @@ def users_code() -> Iterator[None]:
 
 
 def write_result(text: str) -> None:
-    """Write text and a newline to stdout; leave quietly if the reader has gone (`| head`)."""
+    """Write text and a newline to stdout; leave quietly if the reader has gone (`| head`).
+
+    Escapes for the terminal are shown, except colours on a terminal.
+    """
+    from dltune.report.escapes import escaped_lines
+
+    _write_result(escaped_lines(text, colors=sys.stdout.isatty()))
+
+
+def _write_result(text: str) -> None:
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
@@ -81,8 +90,13 @@ def write_result(text: str) -> None:
 
 
 def write_json(document: Mapping[str, Any]) -> None:
-    """Write one JSON object to stdout, indented by two."""
-    write_result(json.dumps(to_json(document), indent=2, allow_nan=False, ensure_ascii=False))
+    """Write one JSON object to stdout, indented by two; all of it is there in any encoding."""
+    from dltune.report.escapes import escaped_json
+
+    encoding = (sys.stdout.encoding or "utf-8").lower().replace("_", "-")
+    is_unicode = encoding.startswith("utf")
+    text = json.dumps(to_json(document), indent=2, allow_nan=False, ensure_ascii=not is_unicode)
+    _write_result(escaped_json(text))
 
 
 def to_json(value: Any) -> Any:
@@ -103,9 +117,11 @@ def to_json(value: Any) -> Any:
 
 
 def say(*lines: str) -> None:
-    """Write lines of progress or advice to stderr."""
+    """Write lines of progress or advice to stderr; escapes for the terminal are shown."""
+    from dltune.report.escapes import escaped_lines
+
     for line in lines:
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(escaped_lines(line) + "\n")
     sys.stderr.flush()
 
 

@@ -151,7 +151,7 @@ def set_aside_changed(path: Path) -> list[str]:
 
     Returns a line that says so; none if the file is dltune's own.
     """
-    header = path.read_bytes().partition(b"\n")[0] if path.exists() else b""
+    header = path.read_bytes().partition(b"\n")[0] if path.is_file() else b""
     is_ours = header[: len(TRIALS_START)] == TRIALS_START[: len(header)] and b"\r" not in header
     return [] if is_ours else [set_aside(path)]
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
-
-from dltune.recipe.toml import DEEPEST, is_deeper
 
 T = TypeVar("T")
 Check = Callable[[Any], Any]
@@ -24,6 +24,9 @@ Check = Callable[[Any], Any]
 # Seeds go up to here, and nothing that is counted comes near: a longer number is damage, and float
 # arithmetic with it may overflow.
 LARGEST = 2**63
+# Levels. Ours have five, a user's argument may have 32; Python's stack ends at about a thousand.
+DEEPEST = 64
+STRING, BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"'), re.compile(r"[\[\]{}]")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -35,14 +38,17 @@ def parse_json(text: str | bytes) -> Any:
     {'stack': 16}
     """
     text = text.decode() if isinstance(text, bytes) else text
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    # Whoever walks through it later has less room than the parser.
-    if text.count("[") + text.count("{") > DEEPEST and is_deeper(value, DEEPEST):
+    if _depth(text) > DEEPEST:
         raise ValueError("nested too deeply")
-    return value
+    return json.loads(text)
+
+
+def _depth(text: str) -> int:
+    """How many lists and objects stand in each other; 0 where they are too few to matter."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return 0
+    brackets = BRACKET.findall(STRING.sub("", text))
+    return max(itertools.accumulate(1 if one in "[{" else -1 for one in brackets), default=0)
 
 
 def checked(kind: type[T], fields: Mapping[str, Any]) -> T:
