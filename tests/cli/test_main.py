@@ -297,7 +297,9 @@ class TestHostileText:
                 assert failure["reason"] == f"user model: {HOSTILE}"
 
     def test_it_is_shown_in_messages(self, dltune) -> None:
-        name, shown = (text.replace("\ud800", "").replace(r"\ud800", "") for text in (HOSTILE, SHOWN))
+        name, shown = (
+            text.replace("\ud800", "").replace(r"\ud800", "") for text in (HOSTILE, SHOWN)
+        )
         for command in (("report", name), ("train", name), ("train", f"--{name}")):
             done = dltune(*command)
             assert done.code == 2

@@ -195,9 +195,10 @@ def relocated_reference(reference: str, old_folder: Path, new_folder: Path) -> s
         file_name, colon, name = reference, "", ""
     if Path(file_name).is_absolute() or SCHEME.match(file_name):
         return reference
-    absolute = os.path.abspath(old_folder / file_name)
+    # Of folders behind links, ".." leads where they really are.
+    absolute = os.path.normpath(os.path.join(os.path.realpath(old_folder), file_name))
     try:
-        relative = Path(os.path.relpath(absolute, os.path.abspath(new_folder))).as_posix()
+        relative = Path(os.path.relpath(absolute, os.path.realpath(new_folder))).as_posix()
     except ValueError:  # on another drive, to which no relative path leads
         relative = Path(absolute).as_posix()
     return f"{relative}{colon}{name}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -154,7 +154,7 @@ class RunFolder:
         named = [reference for _, reference in reference_places(self.recipe.table)]
         files = [one.rpartition(":")[0] for one in named if ".py:" in one]
         folders = [self.about.origin, *(str(PurePosixPath(file).parent) for file in files)]
-        return [Path(os.path.abspath(self.path / folder)) for folder in dict.fromkeys(folders)]
+        return [(self.path / folder).resolve() for folder in dict.fromkeys(folders)]
 
     def want(self, trials: int) -> None:
         """Change how many trials are wanted."""
@@ -265,6 +265,9 @@ def _inside(name: str) -> tuple[str, ...]:
 
     >>> _inside("../nets/net.py")
     ('up', 'nets', 'net.py')
+    >>> _inside("up/nets/net.py")
+    ('up_', 'nets', 'net.py')
     """
     parts = PurePosixPath(name.replace(":", "")).parts
-    return tuple("up" if part == ".." else part for part in parts if part != "/")
+    own = (f"{part}_" if re.fullmatch("up_*", part) else part for part in parts if part != "/")
+    return tuple("up" if part == ".." else part for part in own)

@@ -142,7 +142,7 @@ def changed_conditions(run: Run, data: Mapping[str, str]) -> Changes:
     data  SHA-256 by source of what would be trained on now; those of files are looked up here.
     """
     about, before = run.about, run.about.data_hashes
-    files = {_shown_path(run.path / name): before[name] for name in before if names_file(name)}
+    files = {_shown_path(run.path, name): before[name] for name in before if names_file(name)}
     gone = [name for name in files if not Path(name).is_file()]
     other = changes_of_files(files, Path(), names=[name for name in files if name not in gone])
     other += [
@@ -187,10 +187,10 @@ def check_same_conditions(
     return {"accepted": all_of_them} if all_of_them else {}
 
 
-def _shown_path(path: Path) -> str:
-    """A path as one would type it here."""
-    absolute = Path(os.path.abspath(path))
-    here = Path.cwd()
+def _shown_path(folder: Path, name: str) -> str:
+    """The path of a file that is named from a folder, as one would type it here."""
+    absolute = Path(os.path.normpath(os.path.join(os.path.realpath(folder), name)))
+    here = Path.cwd().resolve()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
