@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class DltuneError(Exception):
@@ -81,10 +81,20 @@ def escaped(text: str) -> str:
     >>> print(escaped("wide\\x1b[2J\\n"), escaped("größer 大"))
     wide\\x1b[2J\\n größer 大
     """
+    return with_escapes(text, lambda one: one.encode("unicode_escape").decode())
+
+
+def with_escapes(text: str, escape: Callable[[str], str], *, keep: str = "") -> str:
+    """The text with `escape` for each character that a terminal would act on.
+
+    keep  those that stay.
+    """
+    if text.isprintable():
+        return text
     return "".join(
         one
-        if one.isprintable() or unicodedata.category(one) == "Zs"  # a blank of another width
-        else one.encode("unicode_escape").decode()
+        if one.isprintable() or one in keep or unicodedata.category(one) == "Zs"  # a wide blank
+        else escape(one)
         for one in text
     )
 

@@ -7,16 +7,17 @@ tables, to one in each option: `optim.lr` means the rate of every option that `[
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.ranges import KINDS, at_name, closest_kind, parse_range
 from dltune.recipe.schema_keys import is_table_path
+from dltune.recipe.toml import NotTomlError, parse_toml
 from dltune.recipe.tree import FilePath, holds_table, option_labels
 
 SET_EXAMPLE = "Write it like --set optim.lr=3e-4."
@@ -42,14 +43,13 @@ def parse_override(text: str) -> tuple[str, Any]:
 def parse_word(text: str) -> Any:
     """A value typed without a file around it: TOML if it is that, a number, or else text.
 
+    Raises `RecipeError` for what is nested too deeply, or a whole number of more than 64 bits.
+
     >>> parse_word("true"), parse_word(".9"), parse_word("relu"), parse_word('"3"')
     (True, 0.9, 'relu', '3')
     """
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        pass
-    else:
+    with contextlib.suppress(NotTomlError):
+        table = parse_toml(f"value = {text}")
         if table.keys() == {"value"}:
             return table["value"]
     try:
