@@ -18,7 +18,8 @@ trial (a non-finite loss, memory that ran out) is data, not an exception: see
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 
 
 class DltuneError(Exception):
@@ -74,6 +75,30 @@ class DiagnosisError(DltuneError):
     """Errors or sizes that cannot be diagnosed."""
 
 
+def escaped(text: str) -> str:
+    """The text on one line, with an escape for whatever a terminal would act on instead of showing.
+
+    >>> print(escaped("wide\\x1b[2J\\n"), escaped("größer 大"))
+    wide\\x1b[2J\\n größer 大
+    """
+    return with_escapes(text, lambda one: one.encode("unicode_escape").decode())
+
+
+def with_escapes(text: str, escape: Callable[[str], str], *, keep: str = "") -> str:
+    """The text with `escape` for each character that a terminal would act on.
+
+    keep  those that stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one
+        if one.isprintable() or one in keep or unicodedata.category(one) == "Zs"  # a wide blank
+        else escape(one)
+        for one in text
+    )
+
+
 # difflib's own default is 0.6; the same value finds `lrr` -> `lr` and rejects unrelated words.
 SPELLING_CUTOFF = 0.6
 
@@ -88,3 +113,35 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     """
     matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=SPELLING_CUTOFF)
     return matches[0] if matches else None
+
+
+# torch has an exception of its own for CUDA only. The CPU's allocator, Apple's GPU and cuBLAS (for
+# its workspace) raise a RuntimeError that is told from others by its text.
+OUT_OF_MEMORY_TEXTS = (
+    "can't allocate memory",
+    "MPS backend out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on the CPU or on a device.
+
+    >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError):  # NumPy's and pyarrow's are such
+        return True
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError"  # torch's, which need not be imported here
+        or any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the lines that only its author can use.
+
+    >>> first_line(RuntimeError("no room\\nat line 3")), first_line(MemoryError())
+    ('no room', 'MemoryError')
+    """
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

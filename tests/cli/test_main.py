@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,7 +15,12 @@ import typer
 from dltune import __version__
 from dltune.cli.main import app, main
 from dltune.errors import DltuneError
+from dltune.recipe.files import relocate
+from dltune.runs.folder import RunFolder
 from dltune.search.strategies.registry import STRATEGIES
+from dltune.training.history import TrialState
+from tests.search.made_up import about, append, finished
+from tests.search.recipes import small
 
 HEAVY = {
     "matplotlib",
@@ -249,3 +255,53 @@ def test_the_completion_script_is_printed(shell: str) -> None:
 def test_main_returns_the_exit_code_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert capsys.readouterr().err == ""
+
+
+HOSTILE = "a\x1b[2J\x9b\u202e\ud800b"
+SHOWN = r"a\x1b[2J\x9b\u202e\ud800b"
+
+
+class TestHostileText:
+    """Escapes for the terminal from a reason or a note, in any place of the output."""
+
+    @pytest.fixture(autouse=True)
+    def _runs(self, folder: Path) -> None:
+        recipe = small()
+        run = RunFolder.create(
+            folder / "runs" / "x", relocate(recipe, folder / "runs" / "x"), about(1)
+        )
+        append(run, finished(recipe, 0, None, TrialState.FAILED, f"user model: {HOSTILE}"))
+        run.note(note=HOSTILE)
+        run.close()
+
+    @pytest.mark.parametrize(
+        "command", [("report", "x"), ("diagnose", "x", "--trial", "0"), ("runs",)], ids=" ".join
+    )
+    def test_it_is_shown(self, dltune, command: tuple[str, ...]) -> None:
+        done = dltune(*command)
+        assert SHOWN[:18] in done.out.replace("\n    ", "")  # as much as there is room for
+        assert all(line.isprintable() for line in f"{done.out}{done.err}".splitlines())
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+    def test_json_holds_it_as_it_is(self, encoding: str) -> None:
+        program = "import sys; from dltune.cli.main import main; sys.exit(main())"
+        for command, code in ((["report", "x", "--json"], 1), (["report", "x"], 1)):
+            done = subprocess.run(
+                [sys.executable, "-c", program, *command],
+                capture_output=True,
+                env=os.environ | {"PYTHONIOENCODING": encoding, "LC_ALL": "C"},
+            )
+            assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
+            if "--json" in command:
+                failure = json.loads(done.stdout.decode(encoding))["failures"][0]
+                assert failure["reason"] == f"user model: {HOSTILE}"
+
+    def test_it_is_shown_in_messages(self, dltune) -> None:
+        name, shown = (
+            text.replace("\ud800", "").replace(r"\ud800", "") for text in (HOSTILE, SHOWN)
+        )
+        for command in (("report", name), ("train", name), ("train", f"--{name}")):
+            done = dltune(*command)
+            assert done.code == 2
+            assert shown in done.err
+            assert all(line.isprintable() for line in done.err.splitlines())

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dltune.runs.lock import FolderLock
+from tests.runs.folders import make_run
 
 
 @pytest.fixture
@@ -182,3 +183,17 @@ class TestOfAFinder:
         assert done.err == (
             "next: dltune batch-find runs/none/recipe.toml --min-batch 1  (smaller batches)\n"
         )
+
+
+def test_a_history_that_a_spreadsheet_program_has_saved_is_kept(dltune, folder: Path) -> None:
+    run = make_run(folder / "runs" / "wine")
+    for command in (
+        ("report", "wine"),
+        ("search", "--resume", "--name", "wine", "--workers", "1", "--accept-changes"),
+    ):
+        history = run / "history.csv"
+        history.write_text(history.read_text().replace(",", ";"))
+        done = dltune(*command)
+        assert "history.csv was saved by another program: it is kept as history-ch" in done.err
+        assert "dev error by epoch" in done.out
+        assert len(history.read_text().splitlines()) == 5

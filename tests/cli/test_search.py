@@ -94,11 +94,34 @@ def test_when_all_fail_the_next_command_is_lr_find(dltune, folder: Path) -> None
     assert done.err.splitlines()[-1].startswith("next: dltune lr-find runs/bad/recipe.toml")
 
 
-def test_when_all_fail_for_another_reason_the_next_command_tells_it(dltune, folder: Path) -> None:
-    (folder / "net.py").write_text("def build(inputs, outputs): raise ValueError('no such size')")
+def own_net(folder: Path, code: str) -> None:
+    """The tiny recipe as `own.toml`, with a model of its own."""
+    (folder / "net.py").write_text(f"from torch import nn\n{code}")
     text = (folder / "tiny.toml").read_text()
     own = text.replace('name = "mlp"\nhidden = [8]', 'factory = "net.py:build"')
     (folder / "own.toml").write_text(own)
+
+
+def test_what_no_trial_can_get_right_is_told_before_the_first(dltune, folder: Path) -> None:
+    own_net(folder, "def build(inputs, outputs):\n    raise ValueError('no such size')\n")
+    done = dltune("search", "own.toml", "--trials", "8", "--name", "own", "--workers", "1")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines() == [
+        "error: model.factory = 'net.py:build' raised ValueError: no such size (net.py, line 3)",
+        "It was called as build(inputs=(1, 8, 8), outputs=10).",
+    ]
+    assert not (folder / "runs").exists()
+
+
+def test_when_all_fail_for_another_reason_the_next_command_tells_it(dltune, folder: Path) -> None:
+    own_net(
+        folder,
+        "class Net(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        if self.training: raise ValueError('no such size')\n"
+        "        return super().forward(x)\n"
+        "def build(inputs, outputs): return Net(nn.Flatten(), nn.Linear(64, outputs))\n",
+    )
     done = dltune("search", "own.toml", "--trials", "2", "--name", "own")
     assert done.code == 1
     assert done.err.splitlines()[-1] == (

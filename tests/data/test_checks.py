@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from dltune.data.checks import row_blocks
+from dltune.data.scaling import row_blocks
+from dltune.recipe.overrides import parse_override
 
 OUT_B = "leave the column out: --set 'data.drop=[\"b\"]'."
 FILL_ONE = f"Fill the cell or delete its row, or {OUT_B}"
@@ -28,9 +32,8 @@ INSIST = "--set 'data.drop=[\"b\"]', or --set 'data.categorical=[\"b\"]'."
         pytest.param(
             "1,,3\n,,4\n,2,9\n,2,9\n",
             "t.csv, line 42, column 'b': no value (empty or NaN); there are 5 missing values "
-            "(a 3, b 2)\nFill these cells or delete their rows, or leave the columns out: "
-            '--set \'data.drop=["a", "b"]\'.',
-            id="several columns",
+            "(a 3, b 2)\nFill these cells or delete their rows.",
+            id="all columns, so that leaving them out leaves none",
         ),
         pytest.param(
             "1,2,\n1,3,\n",
@@ -88,6 +91,8 @@ def test_target_without_any_value(refuse, table):
         pytest.param(lambda row: f"2024-01-{row % 28 + 1:02}", "2024-01-01", id="date"),
         pytest.param(lambda row: f"{row % 28 + 1:02}.12.2024", "01.12.2024", id="german date"),
         pytest.param(lambda row: f"{row % 24:02}:30", "00:30", id="time of day"),
+        pytest.param(lambda row: f"{row % 28 + 1}-Sep-03", "1-Sep-03", id="name of a month"),
+        pytest.param(lambda row: f"Jan {row % 28 + 1} 2000", "Jan 1 2000", id="month first"),
     ],
 )
 def test_dates(refuse, table, cell, example):
@@ -120,13 +125,106 @@ def test_more_than_a_thousand_categories(refuse, table):
     assert refuse(content).startswith("t.csv, column 'b': 1,001 different texts in 3,000 rows;")
 
 
+MENDED = "to_csv('t-mended.csv', index=False), then --set data.source=t-mended.csv"
+
+
 @pytest.mark.parametrize("column", ["b", "y"])
 def test_decimal_commas(refuse, table, column):
-    content = table(**{column: lambda row: f"{row}.5"}).replace(",", ";").replace(".5", ",5")
+    cells = {"y": lambda row: row, column: lambda row: f"{row}.5" if row % 2 else row}
+    content = table(**cells).replace(",", ";").replace(".5", ",5")
+    out = ", or leave the column out: --set 'data.drop=[\"b\"]'" if column == "b" else ""
     assert refuse(content) == (
-        f"t.csv, column '{column}': writes numbers with commas ('0,5' on line 2); a decimal point "
-        "must stand there\nWrite the file anew: "
-        "pandas.read_csv(path, sep=None, decimal=',').to_csv(path, index=False)."
+        f"t.csv, column '{column}': writes numbers with commas ('1,5' on line 3); a decimal point "
+        "must stand there\nWrite a file without commas: "
+        f"pandas.read_csv('t.csv', sep=';', decimal=',').{MENDED}{out}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "marks"),
+    [
+        pytest.param(lambda row: f"{row * row * 999:,}", "thousands=','", id="thousands"),
+        pytest.param(lambda row: f"{row * 999.25:,.2f}", "thousands=','", id="and a point"),
+        pytest.param(
+            lambda row: f"{row * 999.25:,.2f}".translate({44: 46, 46: 44}),
+            "decimal=',', thousands='.'",
+            id="the other way round",
+        ),
+        pytest.param(lambda row: f"{row / 8:.3f}".replace(".", ","), "decimal=','", id="0,125"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [False, True], ids=["csv", "parquet"])
+def test_commas_are_told_apart_and_the_advice_helps(
+    load, refuse, tmp_path, monkeypatch, cell, marks, as_text
+):
+    frame = pd.DataFrame({"a": np.arange(40) % 3, "b": [cell(row) for row in range(40)]})
+    frame["y"] = np.arange(40) / 3
+    expected = [float(row * 0.125) for row in range(40)] if marks == "decimal=','" else None
+    monkeypatch.chdir(tmp_path)
+    if as_text:
+        error = refuse(frame.to_parquet, name="t.parquet")
+        code = error.partition("pandas.")[2].partition(", or leave")[0]
+        numbers = eval(f"pd.{code}", {"pd": pd, "column": frame["b"]})
+    else:
+        error = refuse(frame.to_csv(sep=";", index=False))
+        code = error.partition("pandas.")[2].partition(", then")[0]
+        eval(f"pd.{code}", {"pd": pd})
+        assert marks in code
+        assert load(source="t-mended.csv").feature_names == ("a", "b")
+        numbers = pd.read_csv("t-mended.csv")["b"]
+    if expected is None:
+        plain = [cell(row).replace("," if marks[0] == "t" else ".", "") for row in range(40)]
+        expected = [float(text.replace(",", ".")) for text in plain]
+    np.testing.assert_allclose(numbers, expected)
+
+
+def test_a_comma_before_three_digits_is_doubtful(refuse, table):
+    error = refuse(table(b=lambda row: f'"{row + 1},022"'))
+    assert error.endswith(
+        "(if 1,022 is about 1, with decimal=',' for thousands=','), or leave the column out: "
+        "--set 'data.drop=[\"b\"]'."
+    )
+
+
+def test_all_columns_that_cannot_be_used_are_in_one_message(load, refuse):
+    rows = range(60)
+    frame = pd.DataFrame(
+        {
+            "id": [f"name {row}" for row in rows],
+            "when": [f"2024-01-{row % 28 + 1:02}" for row in rows],
+            "stray": ["x" if row == 30 else row % 7 for row in rows],
+            "gap": [None if row == 3 else row * row for row in rows],
+            "word": [None if row == 5 else "uv"[row % 2] for row in rows],
+            "good": [row % 5 for row in rows],
+            "old": ["" for row in rows],
+            "y": [row / 3 for row in rows],
+        }
+    )
+    error = refuse(frame.to_csv(index=False), drop=["old"])
+    assert error == (
+        "t.csv, line 32, column 'stray': 'x' is not a number, while 59 cells of the column are; "
+        "not usable either: gap (1 missing), word (1 missing), id (60 different texts), when "
+        "(dates or times)\nMend the file, or leave the columns out: "
+        '--set \'data.drop=["old", "stray", "gap", "word", "id", "when"]\', or, if it holds '
+        "categories: --set 'data.categorical=[\"stray\"]'."
+    )
+    typed = parse_override(shlex.split(error[error.index("--set ") :])[1].rstrip(","))
+    assert load(drop=typed[1]).feature_names == ("good",)
+
+
+def test_advice_keeps_what_the_recipe_says(refuse, load, table):
+    content = "c," + table(b=lambda row: f"name {row}").replace("\n", "\nu,").removesuffix("u,")
+    assert refuse(content, categorical=["c"]).endswith(
+        "Leave it out or insist: --set 'data.drop=[\"b\"]', or "
+        '--set \'data.categorical=["c", "b"]\'.'
+    )
+    counting = "n,m," + "".join(
+        f"{index},{index + 5},{line}\n" if index else f"{line}\n"
+        for index, line in enumerate(content.splitlines())
+    )
+    assert (
+        "columns 'n', 'm' only count the rows; leave them out: "
+        '--set \'data.drop=["b", "n", "m"]\'' in load(counting, drop=["b"]).notes
     )
 
 
@@ -137,7 +235,10 @@ def test_single_example(refuse):
     )
 
 
-LEAVE_OUT = "Fill it, or leave the example out: X[numpy.isfinite(X.reshape(len(X), -1)).all(1)]."
+LEAVE_OUT = (
+    "Fill it, or leave the example out of X and y: "
+    "X[numpy.isfinite(X.astype('float32').reshape(len(X), -1)).all(1)]."
+)
 
 
 @pytest.mark.parametrize(

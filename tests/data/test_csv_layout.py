@@ -36,7 +36,8 @@ AS_TABLE = "Write it as a table: pandas.read_json(path).to_csv(path, index=False
         ),
         pytest.param(
             b"\x1f\x8brest",
-            "t.csv: is no CSV but compressed with gzip\nUnpack it first: gunzip t.csv.",
+            "t.csv: is no CSV but compressed with gzip\n"
+            "Unpack it first: gunzip < t.csv > unpacked.csv.",
             id="gzip",
         ),
         pytest.param('{"a": 1}', f"t.csv: is no CSV but JSON\n{AS_TABLE}", id="json object"),
@@ -70,6 +71,12 @@ AS_TABLE = "Write it as a table: pandas.read_json(path).to_csv(path, index=False
             "t.csv: comma and semicolon both cut every line evenly, so the delimiter is not clear\n"
             "Write the file with commas, and quotes around cells that hold one.",
             id="two delimiters",
+        ),
+        pytest.param(
+            "a,größe,y\n1,2,3\n".encode("latin-1"),
+            "t.csv, line 1: byte 0xf6 is not UTF-8\n"
+            "Save it as UTF-8: iconv -f LATIN1 -t UTF-8 t.csv > utf8.csv.",
+            id="a header in latin-1",
         ),
         pytest.param(
             "1,2,3\n4,5,6\n",
@@ -125,3 +132,40 @@ def test_lines_are_counted_as_an_editor_does(tmp_path: Path):
         (3, 4, ("1", "x\ny")),
         (6, 6, ("2", "z")),
     ]
+
+
+LONG = (
+    "a cell of more than 131,072 characters, which is neither a number nor a category\n"
+    "If a quote is opened there, close it; or leave the column out of the file."
+)
+
+
+@pytest.mark.parametrize("filling", ["x", "9", "x,"], ids=["text", "digits", "commas"])
+@pytest.mark.parametrize("line", [1, 2, 20, 42])
+def test_a_very_long_cell(refuse, table, filling, line):
+    lines = table().splitlines()
+    lines.insert(line - 1, '1,"' + filling * (2_000_000 // len(filling)) + '",3')
+    assert refuse("\n".join(lines)) == f"t.csv, line {line}: {LONG}"
+
+
+def test_a_quote_that_is_never_closed_in_a_large_file(refuse, table):
+    content = table(20_000).replace("\n", '\n"', 1)
+    assert refuse(content) == f"t.csv, line 2: {LONG}"
+
+
+def test_rows_longer_than_a_block(load):
+    """A million bytes are read at a time."""
+    width = 300
+    names = ",".join(f"x{index}" for index in range(width))
+    row = ",".join(["-0.5" + "0" * 5_000] * width)
+    dataset = load(f"{names},y\n" + "".join(f"{row},{index / 3}\n" for index in range(4)))
+    assert dataset.input_shape == (width,)
+
+
+def test_names_of_columns_are_shown_and_not_obeyed(load, refuse, table):
+    rows = table(a=lambda row: 1).partition("\n")[2]
+    notes = load(f'a\x1b[31m,"b\nc",y\n{rows}').notes
+    assert "constant in train: a\\x1b[31m" in notes
+    error = refuse(f'a\x1b[31m,"b\nc",y\n{rows}', target="z")
+    assert len(error.splitlines()) == 2
+    assert "It has 3 columns: a\\x1b[31m, b\\nc, y" in error

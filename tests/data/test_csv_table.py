@@ -54,6 +54,12 @@ RAGGED = "Fill or delete the row; a cell that holds the delimiter needs quotes."
             id="n/a",
         ),
         pytest.param(
+            "1,2,NA\n",
+            "t.csv, line 42, column 'y': 'NA' is not a number, while 40 cells of the column are\n"
+            "These stand for missing values: fill the cells, or delete their rows.",
+            id="missing target",
+        ),
+        pytest.param(
             "1,2,oops\n",
             "t.csv, line 42, column 'y': 'oops' is not a number, while 40 cells of the column are\n"
             "Mend the file, or, if these are classes: --set data.task=classification.",
@@ -134,7 +140,7 @@ def test_the_same_numbers_as_pandas(tmp_path):
     frame.to_csv(tmp_path / "t.csv", index=False)
     raw = read_csv(tmp_path / "t.csv", DataConfig(source="t.csv", target="y"))
     for column, name in zip(raw.features, "abc", strict=True):
-        np.testing.assert_array_equal(column.values, frame[name].to_numpy().astype(np.float32))
+        np.testing.assert_array_equal(column.values, frame[name].to_numpy())
     np.testing.assert_array_equal(raw.targets[0].values, frame["y"].to_numpy())
 
 
@@ -159,6 +165,6 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
     number, text = read_csv(path, config).features
     assert isinstance(number, NumericColumn)
     assert isinstance(text, TextColumn)
-    np.testing.assert_array_equal(number.values, frame["a"].to_numpy().astype(np.float32))
+    np.testing.assert_array_equal(number.values, frame["a"].to_numpy())
     read = [text.categories[code] for code in text.codes]
     assert read == [word.strip() for _, word in rows]

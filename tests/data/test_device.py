@@ -37,3 +37,27 @@ def test_a_target_constant_in_a_small_split_is_refused(load):
         "a: the target is constant in the dev split of 8 examples: 1 - R^2 is not defined there\n"
         "Try a larger share, such as --set data.split.dev=0.3."
     )
+
+
+def test_a_share_is_not_advised_for_a_split_that_is_given(load):
+    y = np.arange(40) / 3
+
+    def write(path):
+        np.savez(path, X_train=X, y_train=y, X_dev=X, y_dev=np.full(40, 0.5))
+
+    with pytest.raises(DataError) as refused:
+        to_device(load(write, name="a.npz"), CPU)
+    assert str(refused.value) == (
+        "a: the target is constant in the dev split of 40 examples: 1 - R^2 is not defined there\n"
+        "Give a dev set whose targets differ."
+    )
+
+
+def test_a_share_is_not_advised_that_leaves_nothing_to_train_on(load):
+    y = np.where(np.arange(40) == 0, 1.0, 0.5)
+    dataset = load(
+        archive(y), name="a.npz", task="regression", split={"dev": 0.4, "test": 0.4}, seed=7
+    )
+    with pytest.raises(DataError) as refused:
+        to_device(dataset, CPU)
+    assert str(refused.value).endswith("\nGive more examples.")

@@ -329,13 +329,15 @@ PAIR = 'Return (X, y), or {"train": (X, y), "dev": (X, y)}.'
         pytest.param(
             "def load(): return frame().assign(a=X[:, 0] + 1j), y",
             "column 'a': holds values of type complex128; a column must hold numbers, booleans or "
-            "texts\nMake it one of them in the function, such as X['a'].astype(str).",
+            "texts\nMake it one of them in the function, such as X['a'].astype(str), or leave the "
+            "column out: --set 'data.drop=[\"a\"]'.",
             id="complex numbers",
         ),
         pytest.param(
             "def load(): return frame().assign(a=pd.cut(X[:, 0], 3)), y",
             "column 'a': holds values of type category; a column must hold numbers, booleans or "
-            "texts\nMake it one of them in the function, such as X['a'].astype(str).",
+            "texts\nMake it one of them in the function, such as X['a'].astype(str), or leave the "
+            "column out: --set 'data.drop=[\"a\"]'.",
             id="intervals",
         ),
     ],
@@ -350,7 +352,10 @@ def test_columns_of_mixed_types(refuse):
     error = refuse(python(body), name="d.py", source="d.py:load")
     # What stands between is pyarrow's own sentence, which differs from version to version.
     assert error.startswith("d.py:load, column 'a': mixes types: ")
-    assert error.endswith("\nMake it one type in the function, such as X['a'].astype(str).")
+    assert error.endswith(
+        "\nMake it one type in the function, such as X['a'].astype(str), or leave the column out: "
+        "--set 'data.drop=[\"a\"]'."
+    )
 
 
 def test_references_that_lead_nowhere(refuse):

@@ -186,6 +186,20 @@ def test_splits_that_cannot_be_made(labels, config, text):
     assert str(caught.value) == text
 
 
+def test_advised_shares_make_splits(load, refuse, table):
+    for rows in (2, 3):
+        content = table(rows, y=lambda row: row / 3)
+        error = refuse(content, split={"dev": 0.1, "test": 0.1})
+        if rows == 2:  # no shares leave one to train on
+            assert error.endswith("\nGive more examples.")
+        else:
+            assert error.endswith("\nTry --set data.split.test=0.334 --set data.split.dev=0.334.")
+            again = refuse(content, split={"dev": 0.334, "test": 0.334})
+            assert again == (
+                "t.csv: the target 'y' is constant in the 1 training examples\nGive more examples."
+            )
+
+
 def test_a_class_of_one_without_stratification(load):
     labels = np.r_[np.arange(10) % 2, 2]
     x = np.arange(11.0)[:, None]

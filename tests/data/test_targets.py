@@ -203,5 +203,26 @@ def test_target_that_is_constant_in_train_only(refuse):
 
     assert refuse(write, name="a.npz", split={"test": 0.0}) == (
         "a.npz: the target 'y' is constant in the 20 training examples\n"
-        "Use another --set data.seed=1, or more examples."
+        "Give a training set whose targets differ."
     )
+
+
+def test_a_target_that_chance_made_constant_in_train(refuse, table):
+    content = table(4, y=lambda row: 1.5 if row < 3 else 2.5)
+    assert refuse(content, seed=1, split={"test": 0.0, "dev": 0.3}) == (
+        "t.csv: the target 'y' is constant in the 3 training examples\n"
+        "Use another --set data.seed=2, or more examples."
+    )
+
+
+def test_targets_that_no_key_names(refuse):
+    def write(y):
+        return lambda path: np.savez(path, X=np.eye(40), y=y)
+
+    assert refuse(write(np.full(40, np.nan)), name="a.npz") == (
+        "a.npz, column 'y': no value in any of its 40 rows\nGive another y."
+    )
+    assert refuse(write(np.full(40, 3.5)), name="a.npz") == (
+        "a.npz: the target 'y' is 3.5 in all 40 rows: there is nothing to predict\nCheck y."
+    )
+    assert refuse(write(np.array(["2024-01-01"] * 40)), name="a.npz").endswith("\nGive another y.")

@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from dltune.data.raw import NumericColumn, text_column
-from dltune.data.transforms import encode_features, fit_scaling
+from dltune.data.scaling import fit_scaling
+from dltune.data.transforms import encode_features
 
 SCALERS = {"zscore": StandardScaler, "minmax": MinMaxScaler}
 FLOATS = st.floats(-1e6, 1e6, width=32)
@@ -138,17 +139,27 @@ def test_kinds_of_columns_keep_their_order(load, table):
 def test_notes_on_columns(load, table):
     counting = load(table(a=lambda row: row + 1)).notes
     assert "column 'a' only counts the rows; leave it out: --set 'data.drop=[\"a\"]'" in counting
-    stamps = load(table(a=lambda row: 1_700_000_000 + 500 * (row % 7))).notes
+    stamps = load(table(a=lambda row: 1_700_000_000 + 500 * (row % 7)), normalize="none").notes
     assert (
-        "much larger than their spread, so that float32 keeps few digits (subtract a constant in "
-        "the source): a" in stamps
+        "float32 keeps few of the digits that tell values apart in: a; to scale them first: "
+        "--set data.normalize=zscore" in stamps
     )
     garages = load(table(b=lambda row: ["NA", "none", "brick"][row % 3])).notes
     assert "column 'b': 'NA' is taken as a category, not as missing" in garages
     assert "column 'b': 'none' is taken as a category, not as missing" in garages
 
 
-def test_a_range_too_small_to_divide_by_counts_as_constant() -> None:
-    train = np.array([[0.0], [np.finfo(np.float32).tiny]])
+def test_a_range_far_below_what_float32_holds_is_scaled() -> None:
+    train = np.array([[0.0], [1e-300], [2e-300], [1e-300]])
     scaling = fit_scaling([train], "minmax")
-    assert (scaling.offset.tolist(), scaling.scale.tolist()) == ([0.0], [1.0])
+    assert (scaling.center.tolist(), scaling.scale.tolist()) == ([0.0], [2e-300])
+    zscore = fit_scaling([train], "zscore")
+    np.testing.assert_allclose(zscore.scale, [np.sqrt(0.5) * 1e-300], rtol=1e-12)
+
+
+def test_fractions_that_differ_by_a_rounding_are_constant() -> None:
+    sums = np.array([[0.1 + 0.2], [0.3]])
+    assert sums[0] != sums[1]
+    assert fit_scaling([sums], "zscore").constant.tolist() == [True]
+    ids = np.array([[2**62], [2**62 + 1]])
+    assert fit_scaling([ids], "zscore").constant.tolist() == [False]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from dltune.errors import RecipeError
@@ -210,3 +212,30 @@ def test_all_mistakes_are_told_at_once_and_once() -> None:
 )
 def test_broken_toml_names_line_and_column(text: str, message: str) -> None:
     assert mistakes(text) == [message]
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        (
+            "data.target=2021",
+            "data.target = 2021: must be text in quotes, as in --set 'data.target=\"2021\"'",
+        ),
+        (
+            "data.drop=[a, b]",
+            'data.drop = "[a, b]": must be a list, as in --set \'data.drop=["a", "b"]\'',
+        ),
+        ("data.drop=a", 'data.drop = "a": must be a list, as in --set \'data.drop=["a"]\''),
+        (
+            "data.categorical=[2021]",
+            "data.categorical.0 = 2021: must be text in quotes, as in "
+            "--set 'data.categorical=[\"2021\"]'",
+        ),
+    ],
+)
+def test_names_of_columns_as_a_shell_leaves_them(typed: str, text: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        parse_recipe(DATA, folder=".", overrides=[typed])
+    assert text in str(refused.value)
+    advised = shlex.split(text[text.index("--set ") :])[1]
+    parse_recipe(DATA, folder=".", overrides=[advised])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from dltune.errors import RecipeError
 from dltune.recipe.files import parse_recipe
+from dltune.recipe.overrides import parse_override, set_option
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform
 from dltune.recipe.schema import flatten
 
@@ -229,3 +232,22 @@ def test_what_space_refuses(override: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse_recipe(RECIPE, folder=".", spaces=[override])
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [
+        ("price", "--set data.target=price"),
+        ("two words", "--set 'data.target=\"two words\"'"),
+        ("true", "--set 'data.target=\"true\"'"),
+        ("2024", "--set 'data.target=\"2024\"'"),
+    ],
+)
+def test_what_is_to_be_typed_is_read_back(value, typed):
+    assert set_option("data.target", value) == typed
+    assert parse_override(shlex.split(typed)[1]) == ("data.target", value)
+
+
+def test_lists_are_read_back():
+    names = ['a "quoted" name', "it's", "ä", "a\nb\x1b\x7f"]
+    assert parse_override(shlex.split(set_option("data.drop", names))[1]) == ("data.drop", names)

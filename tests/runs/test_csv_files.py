@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 
 from dltune.errors import RunFolderError
 from dltune.runs.csv_files import (
-    append_history,
     cell,
-    keep_history,
     merge_columns,
-    read_history,
-    start_history,
 )
+from dltune.runs.history_csv import append_history, keep_history, read_history, start_history
 from dltune.training.history import EpochRecord
 from tests.search.made_up import record
 

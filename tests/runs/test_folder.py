@@ -18,8 +18,9 @@ from dltune.recipe.files import load_recipe, relocate
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import flatten
 from dltune.runs.checkpoint import read_checkpoint
-from dltune.runs.folder import RunFolder, rebuild_csv
+from dltune.runs.folder import RunFolder
 from dltune.runs.new_run import new_run_path
+from dltune.runs.rebuild import rebuild_csv
 from dltune.runs.run import check_is_run_folder, load_run
 from dltune.training.history import Trial, TrialRecord, TrialState
 from tests.search.made_up import Finished, about, append, bare, finished, opened
@@ -442,7 +443,8 @@ def test_reading_changes_nothing_and_rebuilding_mends(tmp_path: Path, recipe: Re
     (tmp_path / "run" / "trials.csv").write_text("trial,st")
     load_run(tmp_path / "run")
     assert (tmp_path / "run" / "trials.csv").read_text() == "trial,st"
-    assert len(rebuild_csv(tmp_path / "run").trials) == 5
+    assert rebuild_csv(tmp_path / "run") == []
+    assert len(load_run(tmp_path / "run").trials) == 5
     assert files_of(tmp_path / "run") == whole
 
 

@@ -10,8 +10,8 @@ import pytest
 from dltune.cli.main import main
 from dltune.errors import RunFolderError
 from dltune.runs.about import DataFacts
-from dltune.runs.folder import rebuild_csv
 from dltune.runs.legacy import upgraded
+from dltune.runs.rebuild import rebuild_csv
 from dltune.runs.run import load_run
 from dltune.search.study import run_study
 from dltune.training.history import TrialRecord, TrialState

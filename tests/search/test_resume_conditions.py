@@ -234,7 +234,12 @@ def test_changes_that_are_accepted_are_said_in_the_run(place: Path) -> None:
 class TestMendedCode:
     """Where no trial is complete, nothing is mixed by another model."""
 
-    BROKEN = NET.replace("nn.Linear(width, outputs)", "nn.Linear(width + 1, outputs)")
+    # It shows in training only: what shows before is no trial.
+    BROKEN = NET.replace("nn.Sequential(", "Broken(") + (
+        "class Broken(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x[:, 1:] if self.training else x)\n"
+    )
 
     def broken(self, place: Path, trials: int) -> Path:
         (place / "net.py").write_text(self.BROKEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dltune.training.memory import ran_out_of_memory
+from dltune.errors import ran_out_of_memory
 
 
 def test_the_cpus_own_error_is_known() -> None:

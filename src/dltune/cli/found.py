@@ -24,6 +24,8 @@ def show_found(run: Run, *, as_json: bool) -> int:
 
     Raises RunFolderError if the run has no result.
     """
+    from dltune.runs.run import RESULT
+
     command, document = run.about.command, run.result()
     if document is None:
         raise RunFolderError(
@@ -34,8 +36,18 @@ def show_found(run: Run, *, as_json: bool) -> int:
         output.write_json(document)
     else:
         output.write_result(run.result_text())
+    try:
+        return _say_next(run, document)
+    except (KeyError, TypeError, AttributeError) as damage:
+        raise RunFolderError(
+            f"{run.path / RESULT}: damaged ({type(damage).__name__}: {damage})",
+            hint=f"Type it again: {run.about.sessions[-1].command_line}",
+        ) from None
+
+
+def _say_next(run: Run, document: Mapping[str, Any]) -> int:
     recipe = shlex.quote(str(run.path / "recipe.toml"))
-    if command == "batch-find":
+    if run.about.command == "batch-find":
         _say_next_of_batch(document, recipe, run.recipe)
         return output.FINE if batch_is_found(document) else output.FINDINGS
     comparisons = document.get("comparisons", [document])

@@ -27,12 +27,18 @@ from dltune.cli.report import report
 from dltune.cli.runs import runs
 from dltune.cli.search import search
 from dltune.cli.train import train
-from dltune.errors import DltuneError
+from dltune.errors import DltuneError, first_line, ran_out_of_memory
 from dltune.search.interrupts import Interruption
 
 # click's UsageError. Newer typer carries its own copy of click, so that the class can only be
 # reached through its public descendant.
 _UsageError: Any = typer.BadParameter.__mro__[1]
+
+
+MAKE_ROOM = (
+    "End other programs that hold memory, or ask for less: fewer --workers, a smaller "
+    "train.batch_size or model, less data."
+)
 
 
 class _Commands(TyperGroup):
@@ -108,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(list(arguments) or ["--help"], prog_name="dltune", standalone_mode=False)
     except DltuneError as mistake:
-        output.say(*_printable(f"error: {mistake}"))
+        output.say(f"error: {mistake}")
         return output.USER_MISTAKE
     except _UsageError as mistake:
         command = mistake.ctx.command_path if mistake.ctx else "dltune"
@@ -122,16 +128,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.drop_streams()
         output.say(*_refused(refusal))
         return output.USER_MISTAKE
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        output.say(f"error: out of memory: {first_line(error)}", MAKE_ROOM)
+        return output.USER_MISTAKE
     except typer.Abort:
         return output.INTERRUPTED
     return code if isinstance(code, int) else output.FINE
-
-
-def _printable(message: str) -> list[str]:
-    """The lines of a message; a name in it with escapes for the terminal is shown, not obeyed."""
-    from dltune.report.terminal import escaped
-
-    return [escaped(line) for line in message.split("\n")]
 
 
 def _refused(refusal: OSError) -> list[str]:

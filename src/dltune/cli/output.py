@@ -91,7 +91,16 @@ def users_code() -> Iterator[None]:
 
 
 def write_result(text: str) -> None:
-    """Write text and a newline to stdout; leave quietly if the reader has gone (`| head`)."""
+    """Write text and a newline to stdout; leave quietly if the reader has gone (`| head`).
+
+    Escapes for the terminal are shown, except colours on a terminal.
+    """
+    from dltune.report.escapes import escaped_lines
+
+    _write_result(escaped_lines(text, colors=sys.stdout.isatty()))
+
+
+def _write_result(text: str) -> None:
     try:
         with terminal_may_be_gone():
             sys.stdout.write(text + "\n")
@@ -102,8 +111,13 @@ def write_result(text: str) -> None:
 
 
 def write_json(document: Mapping[str, Any]) -> None:
-    """Write one JSON object to stdout, indented by two."""
-    write_result(json.dumps(to_json(document), indent=2, allow_nan=False, ensure_ascii=False))
+    """Write one JSON object to stdout, indented by two; all of it is there in any encoding."""
+    from dltune.report.escapes import escaped_json
+
+    encoding = (sys.stdout.encoding or "utf-8").lower().replace("_", "-")
+    is_unicode = encoding.startswith("utf")
+    text = json.dumps(to_json(document), indent=2, allow_nan=False, ensure_ascii=not is_unicode)
+    _write_result(escaped_json(text))
 
 
 def to_json(value: Any) -> Any:
@@ -124,10 +138,15 @@ def to_json(value: Any) -> Any:
 
 
 def say(*lines: str) -> None:
-    """Write lines of progress or advice to stderr; on a terminal, prose fits its columns."""
+    """Write lines of progress or advice to stderr; on a terminal, prose fits its columns.
+
+    Escapes for the terminal are shown.
+    """
+    from dltune.report.escapes import escaped_lines
+
     columns = columns_of(sys.stderr) if sys.stderr.isatty() else None
     with terminal_may_be_gone():
-        for line in "\n".join(lines).split("\n") if lines else []:
+        for line in escaped_lines("\n".join(lines)).split("\n") if lines else []:
             sys.stderr.write("\n".join(fitted(line, columns)) + "\n")
         sys.stderr.flush()
 

@@ -17,7 +17,7 @@ def report(
     """
     from dltune.cli.found import FINDERS, show_found
     from dltune.cli.show import all_complete, say_diagnose, show_run
-    from dltune.runs.folder import rebuild_csv
+    from dltune.runs.rebuild import rebuild_csv
     from dltune.runs.run import find_run, load_run
 
     path = find_run(run, runs_dir=runs_dir)
@@ -25,7 +25,7 @@ def report(
     if loaded.about.command in FINDERS:
         return show_found(loaded, as_json=as_json)
     try:
-        rebuild_csv(path)
+        output.say(*rebuild_csv(path))
         output.say(f"rewritten: {path / 'trials.csv'}, {path / 'history.csv'}")
     except RunFolderError as busy:
         # It has just been read, so the folder is sound; its study is running.

@@ -77,7 +77,7 @@ def _list(runs_dir: Path, *, as_json: bool) -> None:
         )
     sound = [one.path for one in found if one.state != DAMAGED]
     if sound:
-        output.say_next(f"dltune report {_typed(sound[0])}", "the newest in detail")
+        output.say_next(f"dltune report {shlex.quote(str(sound[0]))}", "the newest in detail")
     else:
         output.say_next("dltune search RECIPE --trials 32", "a first run; RECIPE is a TOML file")
 
@@ -114,15 +114,8 @@ def _say_next(comparison: Comparison) -> None:
     """Name the command that looks closer at the better run; at the first where nothing tells."""
     is_second = comparison.dev_error is not None and comparison.dev_error < 0
     run = comparison.second if is_second else comparison.first
-    folder = _typed(run.path)
+    folder = shlex.quote(str(run.path))
     if run.best is None:
         output.say_next(f"dltune report {folder}", "what it came to")
     else:
         output.say_next(f"dltune diagnose {folder}", "bias or variance, and what to change")
-
-
-def _typed(path: Path) -> str:
-    """A path in a command, harmless to the terminal."""
-    from dltune.report.terminal import escaped
-
-    return escaped(shlex.quote(str(path)))

@@ -51,6 +51,7 @@ class Dataset:
     class_names    the classes by number; empty for regression.
     feature_names  one name a column for flat data; empty for images and other shaped data.
     notes          sentences to show the user: sizes, the task, categories, constant columns.
+    given          the splits that came with the data; the others were cut from train.
     digest         SHA-256 of what a function or a package gave; empty for a file.
     target_mean    float64 (outputs,): target = scaled * target_scale + target_mean. None for
                    classification; 0 and 1 where the recipe does not scale the target.
@@ -66,6 +67,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     digest: str = ""
     target_mean: NDArray[np.float64] | None = None
     target_scale: NDArray[np.float64] | None = None

@@ -7,7 +7,7 @@ import functools
 
 import torch
 
-from dltune.data.dataset import SPLIT_FIELDS, Dataset, Examples
+from dltune.data.dataset import SPLIT_FIELDS, SPLITS, Dataset, Examples
 from dltune.errors import DataError, TrainingError
 
 
@@ -100,7 +100,7 @@ def to_device(dataset: Dataset, device: torch.device) -> DeviceData:
                 # A target that varies in train, as was checked, is constant only to float32.
                 hint="float32 does not tell its values apart: --set data.normalize_target=zscore."
                 if split == "train"
-                else f"Try a larger share, such as --set data.split.{split}=0.3.",
+                else _more_of(dataset, split),
             )
         return moved
 
@@ -117,6 +117,20 @@ def to_device(dataset: Dataset, device: torch.device) -> DeviceData:
         test=tensors(dataset.test, "test"),
         train_dev=tensors(dataset.train_dev, "train-dev"),
     )
+
+
+def _more_of(dataset: Dataset, split: str) -> str:
+    """How to get a split with more examples."""
+    if split in dataset.given:
+        return f"Give a {split} set whose targets differ."
+    counts = dataset.examples
+    sizes = {name: counts[field] or 0 for name, field in zip(SPLITS, SPLIT_FIELDS, strict=True)}
+    cut = {name: size for name, size in sizes.items() if name not in {*dataset.given} - {"train"}}
+    share = round(1.5 * cut[split] / sum(cut.values()), 3)
+    others = sum(cut.values()) - cut["train"] - cut[split]
+    if share + others / sum(cut.values()) >= 1:
+        return "Give more examples."
+    return f"Try a larger share, such as --set data.split.{split}={share:g}."
 
 
 # A study has one data set or a few (`search.data_shelf.KEPT`).

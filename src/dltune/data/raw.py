@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.complaints import Complaint
 from dltune.data.dataset import Task
 
 MISSING_CODE = -1
@@ -19,10 +20,13 @@ MISSING_CODE = -1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NumericColumn:
-    """A column of numbers, float32 for features and float64 for targets; NaN where missing."""
+    """A column of numbers, in a type that holds all their digits; NaN where missing.
+
+    values  (rows,), of any type of integers or floats up to 64 bits.
+    """
 
     name: str
-    values: NDArray[np.floating[Any]]
+    values: NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,13 +82,16 @@ class RowPlaces:
 class RawData:
     """The contents of a source.
 
-    name      short name, for notes.
-    origin    what the user typed, the beginning of every error.
-    features  columns, or one array (rows, ...) of numbers.
-    targets   one column; several for a regression with several outputs.
-    task      what the source itself knows of the task, or None.
-    given     rows of the splits that the source brings; None if it brings none.
-    forced    columns that the user calls categorical, exempt from the checks of categories.
+    name        short name, for notes.
+    origin      what the user typed, the beginning of every error.
+    features    columns, or one array (rows, ...) of numbers.
+    targets     one column; several for a regression with several outputs.
+    task        what the source itself knows of the task, or None.
+    given       rows of the splits that the source brings; None if it brings none.
+    forced      columns that the user calls categorical, exempt from the checks of categories.
+    complaints  of columns that the reader could not read, which are not in `features`.
+    target_key  whether `data.target` names the target, so that another can be named.
+    delimiter   between the cells of a CSV file; None for other sources.
     """
 
     name: str
@@ -96,6 +103,14 @@ class RawData:
     given: Mapping[str, NDArray[np.int64]] | None = None
     forced: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    complaints: tuple[Complaint, ...] = ()
+    target_key: bool = False
+    delimiter: str | None = None
+
+    @property
+    def another_target(self) -> str:
+        """What to do about a target that cannot be learned, where the target is named."""
+        return "Name another column with data.target" if self.target_key else "Give another y"
 
     @property
     def rows(self) -> int:
@@ -142,15 +157,26 @@ def text_column(name: str, codes: NDArray[Any], texts: Sequence[str]) -> TextCol
 
 
 def sort_categories(texts: Iterable[str]) -> list[str]:
-    """The distinct texts, by value if all of them are finite numbers, else alphabetically."""
+    """The distinct texts, by value if all of them are finite numbers, else alphabetically.
+
+    >>> sort_categories(["9", "1e1", "9007199254740993", "9007199254740992"])
+    ['9', '1e1', '9007199254740992', '9007199254740993']
+    """
     distinct = sorted(set(texts))
     try:
-        numbers = {text: float(text) for text in distinct}
+        numbers = {text: _value(text) for text in distinct}
     except ValueError:
         return distinct
-    if not all(np.isfinite(number) for number in numbers.values()):
+    if not all(abs(number) < np.inf for number in numbers.values()):
         return distinct
     return sorted(distinct, key=lambda text: (numbers[text], text))
+
+
+def _value(text: str) -> float:
+    try:
+        return int(text)  # exact, however large
+    except ValueError:
+        return float(text)
 
 
 def text_from_numbers(name: str, values: NDArray[Any]) -> TextColumn:
@@ -165,11 +191,12 @@ def text_from_numbers(name: str, values: NDArray[Any]) -> TextColumn:
     return TextColumn(name=name, codes=codes.astype(np.int32), categories=texts)
 
 
-def number_text(number: float) -> str:
-    """A number as a category's name: whole numbers without a point.
+def number_text(number: Any) -> str:
+    """A number as a category's name, with all its digits: whole numbers without a point.
 
-    >>> number_text(3.0), number_text(0.5)
-    ('3', '0.5')
+    >>> number_text(3.0), number_text(0.5), number_text(np.int64(2**53 + 1)), number_text(1e300)
+    ('3', '0.5', '9007199254740993', '1e+300')
     """
-    value = float(number)
-    return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(number, np.integer):
+        return str(number)
+    return str(number + 0.0).removesuffix(".0")  # + 0.0: no minus before a zero

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from dltune.errors import DataError, closest
+from dltune.errors import DataError, closest, escaped
+from dltune.recipe.overrides import set_option
 from dltune.recipe.schema import DataConfig
 
 LISTED_NAMES = 12
 """Names in a message: about two lines of a terminal, and most tables fit."""
-
-
-TOML_WORDS = frozenset({"true", "false", "inf", "nan"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,9 +45,8 @@ def select_columns(
     """
     _check_names(names, origin)
     for key, wanted in (("drop", config.drop), ("categorical", config.categorical)):
-        for name in wanted:
-            if name not in names:
-                raise missing_column(name, names, key=key, origin=origin)
+        if any(name not in names for name in wanted):
+            raise _missing_columns(wanted, names, key=key, origin=origin)
     if own_target:
         refuse_target(config, origin)
     else:
@@ -75,45 +71,40 @@ def refuse_target(config: DataConfig, origin: str) -> None:
         )
 
 
-def missing_column(name: str, names: Sequence[str], *, key: str, origin: str) -> DataError:
-    """The error for a name in `data.<key>` that the table does not have."""
-    near = closest(name, names)
-    meant = f"; did you mean {near!r}?" if near is not None else "."
+def _missing_columns(
+    wanted: Sequence[str], names: Sequence[str], *, key: str, origin: str
+) -> DataError:
+    """The error for names in a list of the recipe that the table does not have."""
+    near = {name: closest(name, names) for name in wanted if name not in names}
+    missing = " and ".join(repr(name) for name in near)
+    meant = " and ".join(repr(name) for name in near.values() if name is not None)
+    mended = dict.fromkeys(near.get(name, name) for name in wanted)
+    typed = set_option(f"data.{key}", [name for name in mended if name is not None])
+    away = f"Take {'them' if len(near) > 1 else 'it'} out of data.{key}:"
     return DataError(
-        f"{origin}: no column {name!r}, which data.{key} names{meant} It has {list_names(names)}",
-        hint=_other_name(near, names, key),
+        f"{origin}: no column{'s' if len(near) > 1 else ''} {missing}, which data.{key} names"
+        f"{f'; did you mean {meant}?' if meant else '.'} It has {list_names(names)}",
+        hint=f"{'Try' if meant else away} {typed}.",
     )
 
 
-def _other_name(near: str | None, names: Sequence[str], key: str) -> str:
-    if key == "target":
-        return f"Try {set_option(key, near if near is not None else names[-1])}."
-    if near is None:
-        return f"Take it out of data.{key}."
-    return f"Try {set_option(key, [near])}."
+def drop_hint(names: Sequence[str], dropped: Sequence[str] = ()) -> str:
+    """What to type to leave columns out, with those that the recipe leaves out already.
 
-
-def drop_hint(names: Sequence[str]) -> str:
-    """What to type to leave columns out.
-
-    >>> print(drop_hint(["id"]))
-    --set 'data.drop=["id"]'
+    >>> print(drop_hint(["b"], ["id"]))
+    --set 'data.drop=["id", "b"]'
     """
-    return set_option("drop", list(names))
+    return set_option("data.drop", list(dict.fromkeys([*dropped, *names])))
 
 
-def set_option(key: str, value: str | Sequence[str]) -> str:
-    """A --set option for the [data] section, quoted for TOML and for the shell where it must be.
+def categorical_hint(names: Sequence[str], forced: Iterable[str] = ()) -> str:
+    """What to type to read columns as categories, with those that the recipe names already."""
+    return set_option("data.categorical", list(dict.fromkeys([*forced, *names])))
 
-    >>> print(set_option("target", "price"), set_option("target", "2024"))
-    --set data.target=price --set 'data.target="2024"'
-    """
-    # A bare word is a text for --set unless TOML reads it as something else (2024, true).
-    if isinstance(value, str) and value.isidentifier() and value not in TOML_WORDS:
-        typed = value
-    else:
-        typed = json.dumps(value, ensure_ascii=False)
-    return f"--set {shlex.quote(f'data.{key}={typed}')}"
+
+def source_option(source: str) -> str:
+    """What to type to read another source, quoted for the shell where it must be."""
+    return f"--set {shlex.quote(f'data.source={source}')}"
 
 
 def list_names(names: Sequence[str]) -> str:
@@ -131,7 +122,7 @@ def shorten_names(names: Sequence[str]) -> str:
     >>> shorten_names([f"x{i}" for i in range(14)])
     'x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, ... 2 more'
     """
-    shown = ", ".join(names[:LISTED_NAMES])
+    shown = ", ".join(map(escaped, names[:LISTED_NAMES]))
     more = f", ... {len(names) - LISTED_NAMES:,} more" if len(names) > LISTED_NAMES else ""
     return shown + more
 
@@ -146,25 +137,34 @@ def _check_names(names: Sequence[str], origin: str) -> None:
             )
     double = [name for name, count in Counter(names).items() if count > 1]
     if double:
+        others = f", and so for {', '.join(map(repr, double[1:]))}" if double[1:] else ""
         at = [str(number) for number, name in enumerate(names, start=1) if name == double[0]]
         raise DataError(
             f"{origin}: the column name {double[0]!r} stands {len(at)} times "
             f"(columns {', '.join(at)}); names must differ",
-            hint="Rename all but one of them in the file.",
+            hint=f"Rename all but one of them in the file{others}.",
         )
 
 
 def _check_target(names: Sequence[str], config: DataConfig, origin: str) -> None:
+    last = next((name for name in reversed(names) if name not in config.drop), names[-1])
     if config.target is None:
         raise DataError(
             f"{origin}: which column is to be predicted? data.target is not set. "
             f"It has {list_names(names)}",
-            hint=f"Try {set_option('target', names[-1])}.",
+            hint=f"Try {set_option('data.target', last)}.",
         )
     if config.target not in names:
-        raise missing_column(config.target, names, key="target", origin=origin)
+        near = closest(config.target, names)
+        meant = f"; did you mean {near!r}?" if near is not None else "."
+        raise DataError(
+            f"{origin}: no column {config.target!r}, which data.target names{meant} "
+            f"It has {list_names(names)}",
+            hint=f"Try {set_option('data.target', last if near is None else near)}.",
+        )
     if config.target in config.drop:
+        kept = [name for name in config.drop if name != config.target]
         raise DataError(
             f"{origin}: data.drop leaves out {config.target!r}, which is the target",
-            hint=f"Take {config.target!r} out of data.drop.",
+            hint=f"Take {config.target!r} out of data.drop: {set_option('data.drop', kept)}.",
         )

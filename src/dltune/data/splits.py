@@ -111,13 +111,15 @@ def _shares(members: Rows, count: int, rng: np.random.RandomState) -> Rows:
 
 
 def _check_counts(counts: Mapping[str, int], whole: int, origin: str) -> None:
-    for name, count in counts.items():
-        if count == 0:
-            raise DataError(
-                f"{origin}: the {name} set is empty: its share of {whole:,} examples is less than "
-                "half an example",
-                hint=f"Try --set data.split.{name}={_round_up(1 / whole)}.",
-            )
+    empty = [name for name, count in counts.items() if count == 0]
+    if empty:
+        options = " ".join(f"--set data.split.{name}={_round_up(1 / whole)}" for name in empty)
+        filled = sum(counts.values()) + len(empty)
+        raise DataError(
+            f"{origin}: the {empty[0]} set is empty: its share of {whole:,} examples is less than "
+            "half an example",
+            hint=f"Try {options}." if filled < whole else "Give more examples.",
+        )
     if sum(counts.values()) >= whole:
         taken = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         raise DataError(

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dltune.data.dataset import Task
+from dltune.data.numbers import is_whole
 from dltune.data.raw import Column, NumericColumn, RawData, TextColumn, text_from_numbers
+from dltune.data.scaling import Normalize, Scaling, fit_scaling
 from dltune.errors import DataError
 
 MOST_CLASSES = 20
@@ -24,14 +26,16 @@ EXAMPLES_A_CLASS = 5
 class Targets:
     """Targets of all examples, before scaling.
 
-    values       int64 (n,), the class; or float64 (n, outputs), in the units of the source.
+    values       int64 (n,), the class; for a regression as many zeros.
     class_names  by class; empty for regression.
+    quantities   one (n,) an output, in the units of the source; empty for classification.
     """
 
     task: Task
-    values: NDArray[Any]
+    values: NDArray[np.int64]
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
+    quantities: tuple[NDArray[Any], ...] = ()
 
 
 def encode_targets(raw: RawData, task: Task | None) -> Targets:
@@ -51,7 +55,13 @@ def encode_targets(raw: RawData, task: Task | None) -> Targets:
         task, note = _infer(raw)
         notes.append(note)
     if task == "regression":
-        return Targets(task=task, values=_regression(raw), class_names=(), notes=tuple(notes))
+        return Targets(
+            task=task,
+            values=np.zeros(raw.rows, dtype=np.int64),
+            class_names=(),
+            notes=tuple(notes),
+            quantities=tuple(_quantities(column, raw) for column in raw.targets),
+        )
     labels, names = _classes(raw)
     return Targets(task=task, values=labels, class_names=names, notes=tuple(notes))
 
@@ -70,7 +80,7 @@ def _infer(raw: RawData) -> tuple[Task, str]:
             f"task: classification, {start} {classes:,} distinct values that are no numbers",
         )
     distinct = len(np.unique(column.values))
-    if not np.all(column.values == np.floor(column.values)):
+    if not is_whole(column.values):
         found = f"{distinct:,} distinct numbers, not all whole"
         task: Task = "regression"
     else:
@@ -99,22 +109,22 @@ def _classes(raw: RawData) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         raise DataError(
             f"{raw.origin}: the target {column.name!r} has one class only ({names[0]!r} in all "
             f"{raw.rows:,} rows); a classification needs two",
-            hint="Check data.target, or add examples of another class.",
+            hint=f"{_check(raw)}, or add examples of another class.",
         )
     if len(names) > MOST_CLASSES and len(names) > raw.rows / 2:
         raise DataError(
             f"{raw.origin}: the target {column.name!r} has {len(names):,} classes in {raw.rows:,} "
             "rows, so that most occur once",
-            hint=f"Check data.target{quantities}.",
+            hint=f"{_check(raw)}{quantities}.",
         )
     return labels.astype(np.int64), names
 
 
-def _regression(raw: RawData) -> NDArray[np.float64]:
-    return np.stack([_quantities(column, raw) for column in raw.targets], axis=1)
+def _check(raw: RawData) -> str:
+    return "Check data.target" if raw.target_key else "Check y"
 
 
-def _quantities(column: Column, raw: RawData) -> NDArray[np.float64]:
+def _quantities(column: Column, raw: RawData) -> NDArray[Any]:
     if isinstance(column, TextColumn):
         example = column.categories[column.codes[0]]
         raise DataError(
@@ -122,47 +132,60 @@ def _quantities(column: Column, raw: RawData) -> NDArray[np.float64]:
             f"{raw.places.of([0])[0]}), and a regression needs numbers",
             hint="Try --set data.task=classification.",
         )
-    values = column.values.astype(np.float64)
+    values = column.values
     if values.min() == values.max():
         raise DataError(
             f"{raw.origin}: the target {column.name!r} is {values[0]:g} in all {raw.rows:,} rows: "
             "there is nothing to predict",
-            hint="Check data.target.",
+            hint=f"{_check(raw)}.",
         )
     return values
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TargetScaling:
-    """How targets were scaled, per output: target = scaled * scale + mean."""
+def fit_target_scaling(
+    targets: Targets, train: NDArray[np.int64], kind: Normalize, *, raw: RawData, seed: int
+) -> tuple[Scaling, ...]:
+    """The scaling of each regression target by its training set.
 
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-
-    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Scaled targets, float32 (n, outputs)."""
-        return ((values - self.mean) / self.scale).astype(np.float32)
-
-
-def fit_target_scaling(train: NDArray[np.float64], kind: str, *, raw: RawData) -> TargetScaling:
-    """The scaling of regression targets by their training set.
-
-    train  float64 (n, outputs).
+    train  rows.
     kind   "zscore" or "none".
-
-    zscore: mean m and standard deviation s (of the n examples, not n - 1), (y - m) / s.
+    seed   of the split.
 
     Raises DataError if an output is constant in the training set.
     """
-    spread = train.max(axis=0) - train.min(axis=0)
-    if not spread.all():
-        name = raw.targets[int(np.argmin(spread))].name
-        raise DataError(
-            f"{raw.origin}: the target {name!r} is constant in the {len(train):,} "
-            "training examples",
-            hint="Use another --set data.seed=1, or more examples.",
-        )
-    if kind == "none":
-        outputs = train.shape[1]
-        return TargetScaling(mean=np.zeros(outputs), scale=np.ones(outputs))
-    return TargetScaling(mean=train.mean(axis=0), scale=train.std(axis=0))
+    scalings = tuple(fit_scaling([values[train][:, None]], kind) for values in targets.quantities)
+    for column, scaling in zip(raw.targets, scalings, strict=False):  # none of classes
+        if scaling.constant[0]:
+            raise DataError(
+                f"{raw.origin}: the target {column.name!r} is constant in the {len(train):,} "
+                "training examples",
+                hint=f"Use another --set data.seed={seed + 1}, or more examples."
+                if raw.given is None and len(train) > 1
+                else "Give more examples."
+                if raw.given is None
+                else "Give a training set whose targets differ.",
+            )
+    return scalings
+
+
+def scale_targets(
+    targets: Targets, rows: NDArray[np.int64], scalings: tuple[Scaling, ...]
+) -> NDArray[np.float32]:
+    """Scaled targets of some rows, float32 (rows, outputs)."""
+    return np.concatenate(
+        [
+            scaling.apply(values[rows][:, None])  # (rows,) -> (rows, 1)
+            for values, scaling in zip(targets.quantities, scalings, strict=True)
+        ],
+        axis=1,
+    )
+
+
+def coarse_notes(raw: RawData, scalings: tuple[Scaling, ...]) -> list[str]:
+    """A sentence on each target that is not scaled and loses digits in float32."""
+    return [
+        f"target {column.name}: float32 keeps few of the digits that tell its values apart; to "
+        "scale it first: --set data.normalize_target=zscore"
+        for column, scaling in zip(raw.targets, scalings, strict=False)
+        if scaling.coarse[0]
+    ]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dltune.data.checks import row_blocks
+from dltune.data.complaints import COLUMNS_NAMED
+from dltune.data.memory import FLOAT32_BYTES, refuse_too_large
 from dltune.data.raw import Column, NumericColumn, TextColumn
+from dltune.data.scaling import Normalize, Scaling, fit_scaling, row_blocks
 from dltune.data.selection import drop_hint, shorten_names
 from dltune.data.sources.cells import is_missing_number
 
-Normalize = Literal["zscore", "minmax", "none"]
 Rows = NDArray[np.int64]
 
 OTHER = "(other)"
@@ -23,30 +24,11 @@ OTHER = "(other)"
 IMAGE_CHANNELS = (1, 3, 4)
 """Grey, RGB, RGB with transparency."""
 
+MANY_CATEGORIES = 1000
+"""More columns than this out of one: 4 kB an example, and too few examples of each."""
+
 FEWEST_TO_COUNT = 20
 """Rows from which on a column 1, 2, 3, ... is no chance."""
-
-FLOAT32_DIGITS_LEFT = 1e5
-"""float32 keeps 7.2 decimal digits; where values are this much larger than their spread, two are
-left to tell them apart."""
-
-# A column that varies by less counts as constant: divided by it, ordinary values of another split
-# would exceed what 32 bits hold (3e38).
-SMALLEST_RANGE = 1e-30
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Scaling:
-    """scaled = (value - offset) / scale; one entry a column or channel.
-
-    constant  has one value only in the training set; its scale is 1.
-    coarse    so far from 0 that float32 hardly tells its values apart.
-    """
-
-    offset: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    constant: NDArray[np.bool_]
-    coarse: NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,12 +48,17 @@ def encode_features(
     features: tuple[Column, ...] | NDArray[Any],
     splits: Mapping[str, Rows],
     normalize: Normalize,
+    *,
+    dropped: Sequence[str] = (),
+    origin: str = "",
 ) -> Encoded:
     """Scale numbers and turn categories into columns, by the statistics of `splits["train"]`.
 
     features   columns, or an array of numbers (n, columns) or (n, channels, ...).
     normalize  zscore: (x - mean) / standard deviation (of n, not n - 1); minmax: (x - min) / (max -
                min), so that train lies in [0, 1] and others may lie outside; none: x.
+    dropped    columns that the recipe leaves out, for advice to leave out more.
+    origin     what the user typed, for errors.
 
     A column of k categories in train becomes k + 1 columns of 0 and 1; the last one is for
     categories that train does not have. Categories are never scaled. Images are scaled by channel.
@@ -82,56 +69,32 @@ def encode_features(
     >>> encode_features((column,), rows, "zscore").features["dev"].tolist()
     [[3.0]]
 
+    Raises DataError where categories would take more memory than there is.
+
     Source: scikit-learn's StandardScaler, MinMaxScaler and OneHotEncoder, which a test compares.
     """
     if isinstance(features, np.ndarray):
         return _encode_array(features, splits, normalize)
-    return _encode_columns(features, splits, normalize)
-
-
-def fit_scaling(blocks: Iterable[NDArray[np.float64]], normalize: Normalize) -> Scaling:
-    """Fit a scaling, one column at a time or many.
-
-    blocks  float64 (m, width) each; gone through twice, so no generator.
-
-    >>> scaling = fit_scaling([np.array([[1.0], [2.0]]), np.array([[6.0]])], "minmax")
-    >>> scaling.offset.tolist(), scaling.scale.tolist()
-    ([1.0], [5.0])
-    """
-    lows, highs, totals = zip(
-        *((block.min(axis=0), block.max(axis=0), block.sum(axis=0)) for block in blocks),
-        strict=True,
-    )
-    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
-    count = sum(len(block) for block in blocks)
-    # The mean of a constant may miss it by a rounding, which a division would blow up.
-    varies = high - low > SMALLEST_RANGE
-    mean = np.where(varies, np.sum(totals, axis=0) / count, low)
-    # A second pass: the mean of the squares minus the square of the mean would cancel.
-    squares = np.sum([((block - mean) ** 2).sum(axis=0) for block in blocks], axis=0)
-    deviation = np.sqrt(squares / count)
-    offset, scale = {
-        "zscore": (mean, deviation),
-        "minmax": (low, high - low),
-        "none": (np.zeros_like(mean), np.ones_like(mean)),
-    }[normalize]
-    return Scaling(
-        offset=offset,
-        scale=np.where(varies, scale, 1.0),
-        constant=~varies,
-        coarse=varies & (np.abs(mean) > FLOAT32_DIGITS_LEFT * deviation),
-    )
+    return _encode_columns(features, splits, normalize, dropped, origin)
 
 
 def _encode_columns(
-    columns: tuple[Column, ...], splits: Mapping[str, Rows], normalize: Normalize
+    columns: tuple[Column, ...],
+    splits: Mapping[str, Rows],
+    normalize: Normalize,
+    dropped: Sequence[str],
+    origin: str,
 ) -> Encoded:
-    names, notes = [], _Notes()
+    names, notes = [], _Notes(dropped)
     vocabularies: dict[str, NDArray[Any]] = {}
     for column in columns:
         if isinstance(column, TextColumn):
             seen = np.unique(column.codes[splits["train"]])
             vocabularies[column.name] = seen
+    _refuse_too_wide(columns, vocabularies, splits, dropped, origin)
+    for column in columns:
+        if isinstance(column, TextColumn):
+            seen = vocabularies[column.name]
             names += [f"{column.name}={column.categories[code]}" for code in seen]
             names.append(f"{column.name}={OTHER}")
         else:
@@ -154,6 +117,29 @@ def _encode_columns(
     return Encoded(features=features, names=tuple(names), notes=notes.sentences())
 
 
+def _refuse_too_wide(
+    columns: tuple[Column, ...],
+    vocabularies: Mapping[str, NDArray[Any]],
+    splits: Mapping[str, Rows],
+    dropped: Sequence[str],
+    origin: str,
+) -> None:
+    """Raise DataError where one-hot columns would take more memory than there is."""
+    if not vocabularies:
+        return
+    rows = sum(len(part) for part in splits.values())
+    width = len(columns) + sum(len(seen) for seen in vocabularies.values())
+    most = sorted(vocabularies, key=lambda name: -len(vocabularies[name]))
+    widest = [name for name in most if len(vocabularies[name]) > MANY_CATEGORIES] or most[:1]
+    counts = ", ".join(f"{name} {len(vocabularies[name]):,}" for name in widest[:COLUMNS_NAMED])
+    refuse_too_large(
+        FLOAT32_BYTES * rows * width,
+        f"{origin}: {width:,} columns of {rows:,} rows, one for each category ({counts}),",
+        hint="Join rare categories into one in the data, or leave columns out: "
+        f"{drop_hint(widest, dropped)}.",
+    )
+
+
 def _slots(column: TextColumn, seen: NDArray[Any]) -> NDArray[np.int64]:
     """The slot of every code: those seen in order, then one for all others."""
     slots = np.full(len(column.categories), len(seen), dtype=np.int64)
@@ -169,25 +155,23 @@ def _scale_column(
     at: int,
     notes: _Notes,
 ) -> None:
-    train = column.values[splits["train"]].astype(np.float64)[:, None]  # (n,) -> (n, 1)
-    scaling = fit_scaling([train], normalize)
+    scaling = fit_scaling([column.values[splits["train"]][:, None]], normalize)  # (n,) -> (n, 1)
     notes.add_scaling(scaling, [column.name])
     notes.add_counter(column)
     for split, rows in splits.items():
-        values = column.values[rows].astype(np.float64)
-        features[split][:, at] = (values - scaling.offset[0]) / scaling.scale[0]
+        features[split][:, at : at + 1] = scaling.apply(column.values[rows][:, None])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Blocks:
-    """The rows of an array as float64 blocks (m, channels), as often as they are asked for."""
+    """The rows of an array as blocks (m, channels), as often as they are asked for."""
 
     array: NDArray[Any]
     rows: Rows
 
-    def __iter__(self) -> Iterator[NDArray[np.float64]]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         for part in row_blocks(len(self.rows), self.array.shape[1:]):
-            block = self.array[self.rows[part]].astype(np.float64)
+            block = self.array[self.rows[part]]
             # (n, channels, ...) -> (n, ..., channels) -> (m, channels)
             yield np.moveaxis(block, 1, -1).reshape(-1, block.shape[1])
 
@@ -198,17 +182,15 @@ def _encode_array(array: NDArray[Any], splits: Mapping[str, Rows], normalize: No
     kind = "x" if flat else "channel "
     names = tuple(f"{kind}{index}" for index in range(shape[0]))
     scaling = fit_scaling(_Blocks(array=array, rows=splits["train"]), normalize)
-    notes = _Notes()
+    notes = _Notes(())
     notes.add_scaling(scaling, names)
     if not flat:
         notes.add_shape(shape)
-    channelwise = (shape[0], *[1] * (len(shape) - 1))
-    offset, scale = scaling.offset.reshape(channelwise), scaling.scale.reshape(channelwise)
     features = {}
     for split, rows in splits.items():
         out = np.empty((len(rows), *shape), dtype=np.float32)
         for part in row_blocks(len(rows), shape):
-            out[part] = (array[rows[part]].astype(np.float64) - offset) / scale
+            out[part] = scaling.apply(array[rows[part]])
         features[split] = out
     return Encoded(features=features, names=names if flat else (), notes=notes.sentences())
 
@@ -216,7 +198,9 @@ def _encode_array(array: NDArray[Any], splits: Mapping[str, Rows], normalize: No
 class _Notes:
     """Collects what is worth a sentence: one sentence a kind, not one a column."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: Sequence[str]) -> None:
+        self._dropped = dropped
+        self._counters: list[str] = []
         self._constant: list[str] = []
         self._coarse: list[str] = []
         self._categories: list[str] = []
@@ -243,10 +227,7 @@ class _Notes:
     def add_counter(self, column: NumericColumn) -> None:
         steps = np.diff(column.values)
         if len(steps) >= FEWEST_TO_COUNT and (steps == 1).all():
-            self._other.append(
-                f"column {column.name!r} only counts the rows; leave it out: "
-                f"{drop_hint([column.name])}"
-            )
+            self._counters.append(column.name)
 
     def add_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) == 3 and shape[2] in IMAGE_CHANNELS and shape[0] not in IMAGE_CHANNELS:
@@ -267,7 +248,14 @@ class _Notes:
             notes.append(f"constant in train: {shorten_names(self._constant)}")
         if self._coarse:
             notes.append(
-                "much larger than their spread, so that float32 keeps few digits (subtract a "
-                f"constant in the source): {shorten_names(self._coarse)}"
+                "float32 keeps few of the digits that tell values apart in: "
+                f"{shorten_names(self._coarse)}; to scale them first: --set data.normalize=zscore"
             )
+        if self._counters:
+            names = ", ".join(map(repr, self._counters))
+            count, them = f"column {names} only counts", "it"
+            if len(self._counters) > 1:
+                count, them = f"columns {names} only count", "them"
+            option = drop_hint(self._counters, self._dropped)
+            notes.append(f"{count} the rows; leave {them} out: {option}")
         return (*notes, *self._other)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dltune.data.device import DeviceData
-from dltune.errors import DltuneError, ModelError, SweepError
+from dltune.errors import DltuneError, ModelError, SweepError, ran_out_of_memory
 from dltune.lr.blow_up import BlowUp
 from dltune.lr.curve import LrCurve, SweepEnd, exponential_rates
 from dltune.lr.steppers import Look, LoopedStepper, StackedStepper, Stepper
@@ -23,7 +23,7 @@ from dltune.recipe.schema import Config, FactoryConfig, ModelConfig
 from dltune.recipe.users_code import in_words, let_signals_through
 from dltune.training.history import Trial
 from dltune.training.losses import build_loss, constant_loss
-from dltune.training.memory import keep_freed_memory, ran_out_of_memory
+from dltune.training.memory import keep_freed_memory
 from dltune.training.seeds import derive_seed
 
 Watch = Callable[[str, float, float], None]

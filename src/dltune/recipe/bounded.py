@@ -10,6 +10,7 @@ from typing import Any
 from dltune.recipe.bounds import (
     RELATIVE_TOLERANCE,
     check_counts,
+    check_decades,
     check_float_bounds,
     check_int_bounds,
     check_step,
@@ -52,6 +53,7 @@ class Log:
     def __post_init__(self) -> None:
         check_float_bounds("log", self.low, self.high, positive=True)
         check_counts(points=self.points, per_decade=self.per_decade)
+        check_decades(self.low, self.high, self.per_decade)
         object.__setattr__(self, "low", float(self.low))
         object.__setattr__(self, "high", float(self.high))
 
@@ -235,6 +237,7 @@ class IntLog:
     def __post_init__(self) -> None:
         check_int_bounds("int_log", self.low, self.high, positive=True)
         check_counts(points=self.points, per_decade=self.per_decade)
+        check_decades(self.low, self.high, self.per_decade)
 
     @property
     def _ends(self) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from decimal import Decimal
 from typing import Any, TypeGuard
 
@@ -40,15 +41,17 @@ def is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def same_value(one: Any, other: Any) -> bool:
-    """Whether two values of a recipe are the same: 1 and 1.0 are, 1 and true are not.
+def key_of(value: Any) -> Hashable:
+    """What is equal for values of a recipe that are the same: 1 and 1.0 are, 1 and true are not.
 
-    >>> same_value([1, 2], [1.0, 2]), same_value(1, True)
+    Raises TypeError, where it is hashed, for a table.
+
+    >>> key_of([1, 2]) == key_of([1.0, 2]), key_of(1) == key_of(True)
     (True, False)
     """
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(same_value, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    if isinstance(value, (list, tuple)):
+        return tuple(map(key_of, value))
+    return isinstance(value, bool), value
 
 
 def check_float_bounds(kind: str, low: Any, high: Any, *, positive: bool = False) -> None:
@@ -140,3 +143,9 @@ def check_step(low: float, high: float, step: float | None, *, whole: bool = Fal
         )
     if nearest >= MAX_POINTS:
         raise RecipeError(f"step = {step!r}: gives more than {MAX_POINTS} values")
+
+
+def check_decades(low: float, high: float, per_decade: int | None) -> None:
+    """Raise `RecipeError` where so many points a decade are more than a grid may have."""
+    if per_decade is not None and (math.log10(high) - math.log10(low)) * per_decade >= MAX_POINTS:
+        raise RecipeError(f"per_decade = {per_decade}: gives more than {MAX_POINTS} values")

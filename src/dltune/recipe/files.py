@@ -65,9 +65,12 @@ def read_recipe_text(path: Path) -> str:
     """The text of a recipe file, line ends as they are.
 
     Raises `RecipeError` if there is no such file (with the closest name in its folder and in
-    recipes/), or it cannot be read as UTF-8 text.
+    recipes/), or it is no file, or cannot be read as UTF-8 text.
     """
     try:
+        if not (path.is_file() or path.is_dir() or not path.exists()):
+            # To read a pipe may take for ever, and a device has no end.
+            raise RecipeError(f"{path}: is a pipe or a device; a recipe must be a file")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such file", hint=_closest_file(path)) from None
@@ -192,9 +195,10 @@ def relocated_reference(reference: str, old_folder: Path, new_folder: Path) -> s
         file_name, colon, name = reference, "", ""
     if Path(file_name).is_absolute() or SCHEME.match(file_name):
         return reference
-    absolute = os.path.abspath(old_folder / file_name)
+    # Of folders behind links, ".." leads where they really are.
+    absolute = os.path.normpath(os.path.join(os.path.realpath(old_folder), file_name))
     try:
-        relative = Path(os.path.relpath(absolute, os.path.abspath(new_folder))).as_posix()
+        relative = Path(os.path.relpath(absolute, os.path.realpath(new_folder))).as_posix()
     except ValueError:  # on another drive, to which no relative path leads
         relative = Path(absolute).as_posix()
     return f"{relative}{colon}{name}"

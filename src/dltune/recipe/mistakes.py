@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dltune.errors import closest
 from dltune.recipe.bounds import quotes_hint
+from dltune.recipe.overrides import set_option
 from dltune.recipe.ranges import EXAMPLES, closest_kind
 from dltune.recipe.schema_keys import (
     known_paths,
@@ -41,6 +42,7 @@ BOUNDS = {
     "too_short": ("must have at least {} item(s)", "min_length"),
     "too_long": ("must have at most {} item(s)", "max_length"),
 }
+COLUMN_KEYS = ("data.target", "data.drop", "data.categorical")
 # Words that other tools use for a setting, where the spelling alone leads nowhere.
 OTHER_KEYS = {
     "learning_rate": "optim.lr",
@@ -93,7 +95,7 @@ def must_hold(error: ErrorDetails) -> str:
     if kind == "missing":
         return "must be a list of two numbers"
     words = MUST_BE.get(kind) or str(error["msg"])
-    return words + _type_hint(kind, found)
+    return words + (_names_hint(error) or _type_hint(kind, found))
 
 
 def _must_be_variant(error: ErrorDetails) -> str:
@@ -129,6 +131,19 @@ def _type_hint(kind: str, found: Any) -> str:
     if kind == "bool_type" and isinstance(found, str) and found.lower() in ("true", "false"):
         return f"; write {found.lower()} without quotes"
     return quotes_hint(found) if kind in ("float_type", "int_type") else ""
+
+
+def _names_hint(error: ErrorDetails) -> str:
+    """How to type the name of a column, or a list of them, so that the shell leaves the quotes."""
+    path, found = config_path(error), found_value(error)
+    name = ".".join(map(str, path[:2]))
+    if name not in COLUMN_KEYS or isinstance(found, list | dict):
+        return ""
+    if path[1] == "target":
+        typed: str | list[str] = str(found)
+    else:  # a shell has taken the quotes out of ["a", "b"]
+        typed = [word.strip(" \"'") for word in str(found).strip("[]").split(",")]
+    return f", as in {set_option(name, typed)}"
 
 
 def _range_hint(table: dict[str, Any]) -> str:

@@ -7,14 +7,17 @@ tables, to one in each option: `optim.lr` means the rate of every option that `[
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-import tomllib
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.ranges import KINDS, at_name, closest_kind, parse_range
 from dltune.recipe.schema_keys import is_table_path
+from dltune.recipe.toml import NotTomlError, parse_toml
 from dltune.recipe.tree import FilePath, holds_table, option_labels
 
 SET_EXAMPLE = "Write it like --set optim.lr=3e-4."
@@ -40,20 +43,33 @@ def parse_override(text: str) -> tuple[str, Any]:
 def parse_word(text: str) -> Any:
     """A value typed without a file around it: TOML if it is that, a number, or else text.
 
+    Raises `RecipeError` for what is nested too deeply, or a whole number of more than 64 bits.
+
     >>> parse_word("true"), parse_word(".9"), parse_word("relu"), parse_word('"3"')
     (True, 0.9, 'relu', '3')
     """
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        pass
-    else:
+    with contextlib.suppress(NotTomlError):
+        table = parse_toml(f"value = {text}")
         if table.keys() == {"value"}:
             return table["value"]
     try:
         return float(text)  # TOML refuses .9 and 1., which mean only one thing
     except ValueError:
         return text
+
+
+def set_option(name: str, value: str | Sequence[str]) -> str:
+    """What gives a setting this value, quoted for TOML and for the shell where it must be.
+
+    >>> print(set_option("data.target", "price"), set_option("data.target", "2024"))
+    --set data.target=price --set 'data.target="2024"'
+    """
+    # A bare word is a text for --set unless TOML reads it as something else (2024, true).
+    if isinstance(value, str) and value.isidentifier() and parse_word(value) == value:
+        typed = value
+    else:  # JSON allows DEL in a text, TOML does not
+        typed = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"--set {shlex.quote(f'{name}={typed}')}"
 
 
 def parse_space_override(text: str) -> tuple[str, dict[str, Any]]:

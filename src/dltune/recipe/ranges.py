@@ -11,13 +11,14 @@ the path puts it in front.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dltune.errors import RecipeError, closest
 from dltune.recipe.bounded import Int, IntLog, Log, Uniform
-from dltune.recipe.bounds import same_value
+from dltune.recipe.bounds import key_of
 from dltune.recipe.spacing import cell_at
 from dltune.recipe.toml import toml_value
 
@@ -56,13 +57,27 @@ class Choice:
         if not self.options:
             raise RecipeError("a choice needs at least one option")
         for index, option in enumerate(self.options):
-            if any(same_value(option, earlier) for earlier in self.options[:index]):
+            if option != option:  # nan
+                raise RecipeError(
+                    f"the option {toml_value(option)}: must be a number, or nothing equals it"
+                )
+            if self.index(option) != index:
                 raise RecipeError(f"the option {toml_value(option)} is there twice; keep one")
+
+    @cached_property
+    def _places(self) -> dict[Hashable, int]:
+        """Where each option stands first."""
+        places: dict[Hashable, int] = {}
+        for index, option in enumerate(self.options):
+            places.setdefault(key_of(option), index)
+        return places
 
     def index(self, value: Any) -> int | None:
         """The place of `value` among the options, from 0; None if it is not one of them."""
-        matches = (i for i, option in enumerate(self.options) if same_value(option, value))
-        return next(matches, None)
+        try:
+            return self._places.get(key_of(value))
+        except TypeError:  # a table, which no option is
+            return None
 
     def from_unit(self, unit: float) -> Any:
         """The option in whose cell u lies; all cells are equally wide."""

@@ -114,11 +114,11 @@ def _fixed_values(recipe: Recipe, values: Mapping[str, Any]) -> dict[FilePath, A
     values  one value for each active dimension, by name.
     """
     changes = dict(_changes(recipe.tree, recipe.space, values))
-    document = tomlkit.parse(recipe.text)
-    for file_path, value in changes.items():
-        if isinstance(value, _Chosen):
-            comment = comment_at(document, value.came_from)
-            changes[file_path] = Commented(value.value, comment) if comment else value.value
+    chosen = {place: one for place, one in changes.items() if isinstance(one, _Chosen)}
+    document = tomlkit.parse(recipe.text) if chosen else {}
+    for file_path, value in chosen.items():
+        comment = comment_at(document, value.came_from)
+        changes[file_path] = Commented(value.value, comment) if comment else value.value
     return changes
 
 

@@ -39,9 +39,11 @@ from dltune.recipe.schema_optim import (
 from dltune.recipe.section import (
     BelowOne,
     Count,
+    CountOrNever,
     NotNegative,
     NotNegativeInt,
     Positive,
+    PositiveOrNever,
     Section,
     Text,
     refusal,
@@ -162,19 +164,23 @@ class RegularizeConfig(Section):
         default=0.0,
         description="share of each label spread evenly over all classes (classification)",
     )
-    clip_norm: Positive | None = Field(
-        default=None, description="gradients are scaled down to this total norm; absent: never"
-    )
-    clip_value: Positive | None = Field(
-        default=None, description="each gradient is cut to plus or minus this; absent: never"
-    )
-    max_norm: Positive | None = Field(
+    clip_norm: PositiveOrNever = Field(
         default=None,
-        description="the weights into each unit are scaled down to this norm; absent: never",
+        description='gradients are scaled down to this total norm; absent, false or "none": never',
     )
-    early_stop: Count | None = Field(
+    clip_value: PositiveOrNever = Field(
         default=None,
-        description="stop after this many epochs without a better objective; absent: never",
+        description='each gradient is cut to plus or minus this; absent, false or "none": never',
+    )
+    max_norm: PositiveOrNever = Field(
+        default=None,
+        description="the weights into each unit are scaled down to this norm; "
+        'absent, false or "none": never',
+    )
+    early_stop: CountOrNever = Field(
+        default=None,
+        description="stop after this many epochs without a better objective; "
+        'absent, false or "none": never',
     )
 
 

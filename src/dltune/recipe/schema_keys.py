@@ -9,6 +9,7 @@ from pydantic import Tag
 from pydantic.fields import FieldInfo
 
 from dltune.recipe.schema import Config, DataConfig, FactoryConfig, Section
+from dltune.recipe.section import NEVER
 
 # The one table below a section. Everywhere else a table in a recipe is a range.
 SUBTABLES = {"data.split": "split"}
@@ -66,6 +67,22 @@ def setting_keys(model: type[Section]) -> dict[str, FieldInfo]:
     ['dev', 'test', 'train-dev', 'stratify']
     """
     return {field.serialization_alias or key: field for key, field in model.model_fields.items()}
+
+
+@cache
+def never_paths() -> tuple[str, ...]:
+    """The dotted paths of what is left out with false or "none".
+
+    >>> "regularize.early_stop" in never_paths(), "data.target" in never_paths()
+    (True, False)
+    """
+    return tuple(
+        f"{section}.{key}"
+        for section in section_names()
+        for model in section_variants(section).values()
+        for key, field in setting_keys(model).items()
+        if NEVER in field.metadata
+    )
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import keyword
 from typing import Annotated, Any, Literal, Self
 
@@ -51,6 +52,12 @@ def _check_padding(value: Any) -> str | int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise refusal('must be "same", "valid" or a whole number of pixels, at least 0')
+
+
+def _holds_date(value: Any) -> bool:
+    if isinstance(value, (list, dict)):
+        return any(map(_holds_date, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (datetime.date, datetime.time))
 
 
 Dropout = Annotated[float | list[float], PlainValidator(_check_dropout)]
@@ -126,8 +133,10 @@ class FactoryConfig(Section):
     factory: Text = Field(description='"file.py:function", relative to the recipe')
 
     @model_validator(mode="after")
-    def _arguments_have_names(self) -> Self:
-        for key in self.arguments():
+    def _arguments_can_be_passed_and_kept(self) -> Self:
+        for key, value in self.arguments().items():
+            if _holds_date(value):
+                raise refusal(f"{key} must be no date or time, which JSON cannot say; use text")
             if not key.isidentifier() or keyword.iskeyword(key):
                 raise refusal(f'"{key}" cannot be the name of a Python argument')
         if "name" in self.arguments():

@@ -45,6 +45,13 @@ def _pair_from_list(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _none_where_off(value: Any) -> Any:
+    """TOML has no null: false and "none" say it, so that a choice can have it among its options."""
+    return None if value is False or (isinstance(value, str) and value == "none") else value
+
+
+NEVER = BeforeValidator(_none_where_off)
+"""Marks a key whose absence means never: false and "none" mean the same."""
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -54,3 +61,5 @@ Count = Annotated[int, Field(ge=1)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
 Betas = Annotated[tuple[BelowOne, BelowOne], BeforeValidator(_pair_from_list)]
 Text = Annotated[str, Field(min_length=1)]
+PositiveOrNever = Annotated[Positive | None, NEVER]
+CountOrNever = Annotated[Count | None, NEVER]

@@ -17,7 +17,7 @@ from dltune.recipe.mistakes import (
 )
 from dltune.recipe.ranges import Choice
 from dltune.recipe.schema import Config
-from dltune.recipe.schema_keys import SUBTABLES, section_names, section_variants
+from dltune.recipe.schema_keys import SUBTABLES, never_paths, section_names, section_variants
 from dltune.recipe.space import Dimension, Space
 from dltune.recipe.toml import shown
 from dltune.recipe.tree import Broken, Node, locate, resolve
@@ -125,7 +125,8 @@ def _line(
     found = found_value(error)
     dimension = space.by_name[slot.name] if slot else None
     if dimension is None or isinstance(dimension.range, Choice):
-        return f"{name} = {shown(found)}: {must_hold(error)}"
+        never = ", or false for never" if ".".join(map(str, path)) in never_paths() else ""
+        return f"{name} = {shown(found)}: {must_hold(error)}{never}"
     return f"{name} = {shown(dimension.range.toml())}: {_about_bound(error, dimension)}"
 
 

@@ -51,6 +51,8 @@ def find_bound_hits(
     An end that the recipe's own rules forbid to move (a dropout cannot fall below 0) is no hit:
     there is nothing to widen. Whole numbers and steps are at an end only when equal to it.
     """
+    if not recipe.space.contains(values):  # somebody has edited the recipe, or the journal
+        return []
     hits = []
     for dimension in recipe.space.dimensions:
         value = values.get(dimension.name)

@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.cells import cell_len
 
+from dltune.errors import escaped
 from dltune.report.document import trial_document
 from dltune.report.numbers import count_of, show_error, show_seconds, show_value
 from dltune.report.runs import found_in, run_document, show_best, show_took, show_trials
-from dltune.report.terminal import PLAIN_WIDTH, cut_middle, escaped
+from dltune.report.terminal import PLAIN_WIDTH, cut_middle
 from dltune.runs.comparison import Comparison, Difference
 from dltune.runs.overview import Overview
 from dltune.runs.run import Run

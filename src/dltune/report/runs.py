@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dltune.errors import escaped
 from dltune.report.numbers import MINUTE, show_error, show_seconds, show_value
 from dltune.report.tables import GAP, Column, draw_columns
-from dltune.report.terminal import PLAIN_WIDTH, cut_end, cut_middle, escaped, render
+from dltune.report.terminal import PLAIN_WIDTH, cut_end, cut_middle, render
 from dltune.runs.overview import COMPLETE, DAMAGED, RUNNING, Overview
 
 # Shorter names cannot be told apart any more, and two words of a note say more than how long the

@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from dltune.errors import escaped
 from dltune.recipe.space import Space
 from dltune.report.numbers import count_of, show_error, show_seconds, show_value
 from dltune.report.terminal import PLAIN_WIDTH, render, sparkline
@@ -143,7 +144,7 @@ def render_failures(trials: Sequence[TrialRecord], *, width: int = PLAIN_WIDTH) 
         listed = ", ".join(map(str, numbers[:NUMBERS_SHOWN]))
         listed += ", ..." if len(numbers) > NUMBERS_SHOWN else ""
         noun = "trial" if len(numbers) == 1 else "trials"
-        why = f": {' '.join(reason.split())}" if reason else ""
+        why = f": {escaped(' '.join(reason.split()))}" if reason else ""
         text = f"{len(numbers)} {state}{why} ({noun} {listed})"
         lines += textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ")
     if len(groups) > REASONS_SHOWN:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import unicodedata
 from collections.abc import Sequence
 from typing import IO
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.segment import Segment, Segments
+
+from dltune.report.escapes import escaped_lines
 
 PLAIN_WIDTH = 80  # of everything that does not go to a terminal: mails, issues, golden files
 BARS = "▁▂▃▄▅▆▇█"
@@ -34,6 +36,8 @@ def width_of(stream: IO[str]) -> int:
 def render(renderable: RenderableType, *, width: int = PLAIN_WIDTH, color: bool = False) -> str:
     """The text that rich draws, without blanks at the ends of lines and without a last newline.
 
+    What is drawn is shown, never obeyed: the only escapes in the text are those of styles.
+
     >>> render("[bold]best[/bold]: trial 3")
     'best: trial 3'
     """
@@ -46,23 +50,11 @@ def render(renderable: RenderableType, *, width: int = PLAIN_WIDTH, color: bool 
         emoji=False,
         soft_wrap=False,
     )
+    drawn = console.render(renderable)
+    shown = [Segment(escaped_lines(part.text), part.style) for part in drawn if not part.control]
     with console.capture() as captured:
-        console.print(renderable)
+        console.print(Segments(shown), end="")
     return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
-
-
-def escaped(text: str) -> str:
-    """The text on one line, with an escape for whatever a terminal would act on instead of showing.
-
-    >>> print(escaped("wide\\x1b[2J\\n"), escaped("größer 大"))
-    wide\\x1b[2J\\n größer 大
-    """
-    return "".join(
-        one
-        if one.isprintable() or unicodedata.category(one) == "Zs"  # a blank of another width
-        else one.encode("unicode_escape").decode()
-        for one in text
-    )
 
 
 def cut_end(text: str, columns: int) -> str:

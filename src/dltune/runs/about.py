@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
+
+from dltune.runs.from_json import checked
 
 GIVEN = "python:dataset"
 """Stands for the source of a data set that the caller has passed, instead of the recipe's."""
+
+METRICS = ("dev_error", "dev_loss")
+"""What may be minimised; every epoch and every trial has both."""
 
 FORMAT = 1
 """Of everything in a run folder; a reader of a later format may read an earlier one."""
@@ -121,27 +127,16 @@ class About:
     def from_attributes(cls, attributes: Mapping[str, Any]) -> About:
         """What `to_attributes` gave, perhaps by way of JSON; unknown names are left out.
 
-        Raises KeyError or TypeError where something is missing or of another kind.
+        Raises KeyError, TypeError or ValueError where something is missing or of another kind.
 
         >>> about = About(command="search", strategy="random", trials=3)
         >>> About.from_attributes(about.to_attributes()) == about
         True
         """
-        known = {field.name: attributes[field.name] for field in dataclasses.fields(cls)}
-        data = {name: _frozen(value) for name, value in known["data"].items()}
-        sessions = (
-            {name: _frozen(value) for name, value in session.items()}
-            for session in known["sessions"]
-        )
-        return cls(
-            **known
-            | {
-                "data": DataFacts(**data),
-                "sessions": tuple(Session(**session) for session in sessions),
-            }
-        )
-
-
-def _frozen(value: Any) -> Any:
-    """A tuple for the list that JSON made of it."""
-    return tuple(value) if isinstance(value, list) else value
+        about = checked(cls, {field.name: attributes[field.name] for field in fields(cls)})
+        if about.metric not in METRICS:
+            raise ValueError(f"metric is {about.metric}: must be {' or '.join(METRICS)}")
+        for name in ("trials", "seed"):
+            if getattr(about, name) < 0:
+                raise ValueError(f"{name} is {getattr(about, name)}: must be 0 or more")
+        return about

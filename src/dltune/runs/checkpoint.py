@@ -19,6 +19,7 @@ from dltune.errors import RunFolderError
 from dltune.recipe.schema import Config
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT
+from dltune.runs.from_json import parse_json
 from dltune.training.history import TrialRecord
 
 if TYPE_CHECKING:
@@ -108,13 +109,15 @@ def read_checkpoint(run: Path) -> Checkpoint:
         if not file.is_file():
             raise RunFolderError(f"{file}: not found, so {run} keeps no weights", hint=again)
     try:
-        about = json.loads(about_file.read_text(encoding="utf-8"))
+        about = parse_json(about_file.read_bytes())
         with safe_open(tensors_file, framework="pt") as stored:
             whose = stored.metadata()
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         weights |= {name: weights[same] for name, same in about["tied"].items()}
         config = Config.model_validate(about["config"])
-        mixed, lacking = whose != _whose(about), about["not_stored"]
+        mixed, lacking = whose != _whose(about), [str(name) for name in about["not_stored"]]
+        stored_as = {"trial": about["trial"], "epoch": about["epoch"], "seed": about["seed"]}
+        weights |= about["extra"]
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as problem:
         raise RunFolderError(f"{about_file}: damaged ({problem})", hint=again) from None
     if mixed:  # a kill came between the two; opening the folder for a resume puts it right
@@ -127,13 +130,7 @@ def read_checkpoint(run: Path) -> Checkpoint:
             f"{about_file}: {', '.join(lacking)} of the model could not be stored",
             hint="Let get_extra_state return numbers, texts, lists or dicts of such.",
         )
-    return Checkpoint(
-        trial=about["trial"],
-        epoch=about["epoch"],
-        seed=about["seed"],
-        config=config,
-        weights=weights | about["extra"],
-    )
+    return Checkpoint(**stored_as, config=config, weights=weights)
 
 
 def _whose(about: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`trials.csv` and `history.csv`: rows, appended a block at a time, and rebuilt after a crash.
+"""`trials.csv`, and what it has in common with `history.csv`: rows, appended a block at a time.
 
 A block of rows is one write to a file opened for appending, so that a reader, or a kill -9, sees
 whole blocks. Trials end in any order: their rows stand in the order in which they ended until the
@@ -9,13 +9,11 @@ with `repr` (the shortest text that reads back as the same number), lists as JSO
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import itertools
 import json
-import operator
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from dltune.errors import RunFolderError
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT
-from dltune.training.history import EpochRecord, TrialRecord
+from dltune.runs.spreadsheet import set_aside
+from dltune.training.history import TrialRecord
 
 if TYPE_CHECKING:  # whoever only reads a run needs no schema
     from dltune.recipe.recipe import Recipe
@@ -54,8 +53,7 @@ RESULT_COLUMNS = (
 # Those that a record has under the same names; the trial is its `number`.
 RESULT_FIELDS = [name for name in RESULT_COLUMNS if name in TrialRecord.__dataclass_fields__]
 WRITTEN_ALIKE = (float, int, NoneType)  # by `cell` and by a CSV writer
-EPOCH_FIELDS = tuple(field.name for field in dataclasses.fields(EpochRecord))
-HISTORY_COLUMNS = (*EPOCH_FIELDS, "format")
+TRIALS_START = b"trial,state,"
 
 
 def cell(value: Any) -> str:
@@ -148,77 +146,14 @@ def columns_of(recipe: Recipe) -> tuple[str, ...]:
     return merge_columns(RESULT_COLUMNS, configs)
 
 
-def append_history(path: Path, records: Iterable[EpochRecord]) -> None:
-    """Add epochs to `history.csv` in one write, and onto the disk.
+def set_aside_changed(path: Path) -> list[str]:
+    """Keep a `trials.csv` that another program has saved under another name.
 
-    The journal's entry of a trial says that its history is there, so the history must not be the
-    later of the two to reach the disk.
+    Returns a line that says so; none if the file is dltune's own.
     """
-    text = "".join(map(_history_line, records))
-    if text:
-        append_block(path, text, sync=True)
-
-
-_history_cells = operator.attrgetter(*EPOCH_FIELDS)
-
-
-def _history_line(record: EpochRecord) -> str:
-    """Numbers and None need no quotes: without a CSV writer, most of the work of an append goes."""
-    return ",".join(map(str, _history_cells(record))).replace("None", "") + f",{FORMAT}\n"
-
-
-def start_history(path: Path) -> None:
-    """Write a `history.csv` that has its header only."""
-    replace_file(path, csv_text([HISTORY_COLUMNS]))
-
-
-def read_history(
-    path: Path, trials: Collection[int] | None = None
-) -> dict[int, tuple[EpochRecord, ...]]:
-    """The epochs in `history.csv` by trial; a half-written last line is left out.
-
-    trials  only those of these trials; None for all.
-
-    Raises RunFolderError if the file is damaged.
-    """
-    records: dict[int, list[EpochRecord]] = {}
-    kept = None if trials is None else {str(number) for number in trials}
-    for place, line in enumerate(_whole_lines(path)[1:], start=2):
-        cells = line.rstrip("\n").split(",")  # numbers only: nothing is quoted
-        if kept is not None and cells[0] not in kept:
-            continue
-        try:
-            is_old = len(cells) == len(EPOCH_FIELDS)  # an older dltune wrote no format
-            columns = EPOCH_FIELDS if is_old else HISTORY_COLUMNS
-            values = dict(zip(columns, cells, strict=True))
-            values.pop("format", None)
-            numbers: dict[str, Any] = {
-                name: None if text == "" else float(text) for name, text in values.items()
-            }
-            record = EpochRecord(**numbers | {"trial": int(cells[0]), "epoch": int(cells[1])})
-        except ValueError as problem:
-            raise _damaged(path, f"line {place}: {problem}") from None
-        if record.epoch == 1:
-            records[record.trial] = []  # one that was interrupted is trained from its start
-        records.setdefault(record.trial, []).append(record)
-    return {trial: tuple(epochs) for trial, epochs in records.items()}
-
-
-def keep_history(path: Path, trials: Collection[int]) -> None:
-    """Replace `history.csv` by its rows of these trials in order of number, atomically.
-
-    Of a trial that was interrupted and trained again, the later rows stay.
-
-    Raises RunFolderError if the file is damaged.
-    """
-    kept: dict[str, list[str]] = {str(number): [] for number in sorted(trials)}
-    header, *rows = _whole_lines(path) or [csv_text([HISTORY_COLUMNS])]
-    for line in rows:
-        trial, epoch, *_ = line.split(",")
-        if trial in kept:
-            kept[trial] = [] if epoch == "1" else kept[trial]  # as in `read_history`
-            kept[trial].append(line)
-    replace_file(path, "".join([header, *itertools.chain.from_iterable(kept.values())]))
+    header = path.read_bytes().partition(b"\n")[0] if path.is_file() else b""
+    is_ours = header[: len(TRIALS_START)] == TRIALS_START[: len(header)] and b"\r" not in header
+    return [] if is_ours else [set_aside(path)]
 
 
 def sort_rows(path: Path) -> None:
@@ -228,8 +163,11 @@ def sort_rows(path: Path) -> None:
 
     Raises RunFolderError if the file is damaged.
     """
-    header, *rows = _whole_lines(path)
-    numbers = map(trial_of, rows)
+    header, *rows = whole_lines(text_of(path))
+    try:
+        numbers = list(map(trial_of, rows))
+    except ValueError:  # another program has saved it since: the next opening sees to that
+        return
     if any(number > following for number, following in itertools.pairwise(numbers)):
         replace_file(path, "".join([header, *sorted(rows, key=trial_of)]))
 
@@ -243,16 +181,24 @@ def trial_of(line: str) -> int:
     return int(line.partition(",")[0])
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines of a file, each with its end, without a last one that has none."""
+def text_of(path: Path) -> str:
+    """The text of a file, line ends as they are; empty where there is none.
+
+    Raises RunFolderError if it is no UTF-8.
+    """
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return path.read_bytes().decode() if path.exists() else ""
     except UnicodeDecodeError as problem:
-        raise _damaged(path, str(problem)) from None
+        raise damaged(path, str(problem)) from None
+
+
+def whole_lines(text: str) -> list[str]:
+    """The lines of a text, each with its end, without a last one that has none."""
     return [line + "\n" for line in text.split("\n")[:-1]]
 
 
-def _damaged(path: Path, problem: str) -> RunFolderError:
+def damaged(path: Path, problem: str) -> RunFolderError:
+    """What to raise where one of the files cannot be read."""
     return RunFolderError(
         f"{path}: damaged ({problem})",
         hint=f"Move {path.name} away: the run works without the epochs of the trials so far.",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,16 +23,11 @@ from dltune.recipe.recipe import Recipe, recipe_text_with
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT, About, Session
 from dltune.runs.checkpoint import FOLDER, BestWeights, PackedCheckpoint
-from dltune.runs.csv_files import (
-    TrialsCsv,
-    append_history,
-    columns_of,
-    keep_history,
-    sort_rows,
-    start_history,
-)
+from dltune.runs.csv_files import TrialsCsv, columns_of, sort_rows
+from dltune.runs.history_csv import append_history, keep_history, start_history
 from dltune.runs.lock import FolderLock, new_folder
 from dltune.runs.provenance import code_folders, code_name, hash_of_bytes, now
+from dltune.runs.rebuild import rewrite_csv
 from dltune.runs.run import (
     BEST_RECIPE,
     CODE,
@@ -61,6 +57,7 @@ class RunFolder:
     trials  those that are done, by number, without histories; numbers may be missing between them.
     interrupted  those that were cut off, likewise, with what they had come to.
     best    of both; None while there is none with an objective.
+    notes   lines about what was done when the folder was opened.
     """
 
     def __init__(self, path: Path, recipe: Recipe, about: About, lock: FolderLock) -> None:
@@ -69,6 +66,7 @@ class RunFolder:
         self.interrupted: dict[int, TrialRecord] = {}
         self._has_doubles = False  # in the CSV files: of trials that were interrupted before
         self.best: TrialRecord | None = None
+        self.notes: list[str] = []
         self._lock = lock
         self._storage = storage_of(path)
         self._weights = BestWeights(path)
@@ -111,8 +109,7 @@ class RunFolder:
             storage.update({"sessions": [dataclasses.asdict(one) for one in sessions]})
             about, trials = read_study(storage, path)
             folder = cls(path, run.recipe, about, lock)
-            folder._trials_csv.rewrite(trials)
-            keep_history(path / HISTORY, {trial.number for trial in trials})
+            folder.notes = rewrite_csv(path, folder._trials_csv, trials)
             folder._take(trials)
             best = None if folder.best is None else folder.best.number
             folder._weights.choose(best, is_new=False)
@@ -252,22 +249,6 @@ class RunFolder:
             replace_file(self.path / BEST_RECIPE, title + _with_format(text))
 
 
-def rebuild_csv(path: Path) -> Run:
-    """Rewrite `trials.csv` and `history.csv` from the journal, as after a kill -9; returns the run.
-
-    Raises RunFolderError as `load_run` does, and if a study is running in the folder.
-    """
-    check_is_run_folder(path)
-    lock = FolderLock(path)
-    try:
-        run = load_run(path, histories="none")
-        TrialsCsv(path / TRIALS, columns_of(run.recipe)).rewrite(run.trials)
-        keep_history(path / HISTORY, {trial.number for trial in run.trials})
-    finally:
-        lock.release()
-    return run
-
-
 def _with_format(text: str) -> str:
     return text if RECIPE_FORMAT in text else RECIPE_FORMAT + text
 
@@ -277,6 +258,9 @@ def _inside(name: str) -> tuple[str, ...]:
 
     >>> _inside("../nets/net.py")
     ('up', 'nets', 'net.py')
+    >>> _inside("up/nets/net.py")
+    ('up_', 'nets', 'net.py')
     """
     parts = PurePosixPath(name.replace(":", "")).parts
-    return tuple("up" if part == ".." else part for part in parts if part != "/")
+    own = (f"{part}_" if re.fullmatch("up_*", part) else part for part in parts if part != "/")
+    return tuple("up" if part == ".." else part for part in own)

@@ -12,8 +12,10 @@ had come to, and once more when a resume has trained it to its end.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from dltune.errors import RunFolderError
 from dltune.recipe.whole_file import replace_file
+from dltune.runs.from_json import parse_json
 from dltune.runs.storage import attributes_of, newest, record_of
 from dltune.training.history import TrialRecord, TrialState
 
@@ -68,6 +71,8 @@ OPTUNA_STATES = {
 
 MINIMIZE = 1  # optuna.study.StudyDirection.MINIMIZE
 STUDY_ID = 0  # Optuna counts the studies of a file; ours is the only one
+NEEDED = {"strategy", "seed", "trials", "metric"}  # of the attributes, also by an older dltune
+START_AGAIN = "Start again with --name and a new name; the CSV files can still be read."
 WRITER = "dltune"  # a process of Optuna has a random name, by which it knows its own lines
 
 
@@ -117,11 +122,18 @@ class JournalFile:
             )
         try:
             return _replayed(self._path.read_bytes())
+        except _DamagedLine as damage:
+            file = shlex.quote(str(self._path))
+            raise RunFolderError(
+                f"{self._path}, line {damage.line}: damaged ({damage.problem})",
+                hint=f"Take the line out: sed -i.bak {damage.line}d {file}. The rest stays, and a "
+                "trial that stood there is trained again by --resume.",
+            ) from damage
         except (ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
                 f"{self._path}: damaged, or not of a dltune study "
                 f"({type(error).__name__}: {error})",
-                hint="Start again with --name and a new name; the CSV files can still be read.",
+                hint=START_AGAIN,
             ) from error
 
     def recover(self) -> None:
@@ -162,23 +174,48 @@ def quiet_optuna() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _replayed(content: bytes) -> tuple[dict[str, Any], list[TrialRecord]]:
+class _DamagedLine(Exception):
+    """A line, counted from 1, that says nothing, and without which the study can be read."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
+        self.line, self.problem = line, problem
+
+
+@dataclasses.dataclass
+class _Study:
     """What the operations come to; those of other tools, such as notes, change nothing."""
-    studies, attributes, trials = 0, dict[str, Any](), list[TrialRecord]()
-    for line in content[: content.rfind(b"\n") + 1].decode().split("\n")[:-1]:
-        entry = json.loads(line)
+
+    studies: int = 0
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    trials: list[TrialRecord] = dataclasses.field(default_factory=list)
+
+    def take(self, entry: Any) -> None:
+        """Do what a line says; KeyError, TypeError or ValueError where it says nothing."""
         match entry["op_code"]:
             case Operation.CREATE_STUDY:
-                studies += 1
+                self.studies += 1
             case Operation.DELETE_STUDY:
-                studies -= 1
+                self.studies -= 1
             case Operation.SET_STUDY_USER_ATTR:
-                attributes |= entry["user_attr"]
+                self.attributes |= entry["user_attr"]
             case Operation.CREATE_TRIAL:
-                trials.append(record_of(entry["user_attrs"], place=len(trials)))
-    if studies != 1:
-        raise ValueError(f"{studies} studies instead of one")
-    return attributes, newest(trials)
+                self.trials.append(record_of(entry["user_attrs"], place=len(self.trials)))
+
+
+def _replayed(content: bytes) -> tuple[dict[str, Any], list[TrialRecord]]:
+    study = _Study()
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            study.take(parse_json(line))
+        except (KeyError, TypeError, ValueError) as error:
+            # What a study is stands at the beginning, and is not said again.
+            if NEEDED - study.attributes.keys():
+                raise
+            raise _DamagedLine(number, f"{type(error).__name__}: {error}") from error
+    if study.studies != 1:
+        raise ValueError(f"{study.studies} studies instead of one")
+    return study.attributes, newest(study.trials)
 
 
 def _entry(operation: Operation, **content: Any) -> dict[str, Any]:

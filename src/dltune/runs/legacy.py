@@ -37,7 +37,7 @@ def upgraded(
 
     recipe  the file, which alone says whether there is a target error.
 
-    Raises KeyError or TypeError where something is missing or of another kind.
+    Raises KeyError, TypeError or ValueError where something is missing or of another kind.
     """
     strategy = attributes["strategy"]
     records = [dataclasses.replace(one, examples=_measured(one.examples)) for one in trials]
@@ -53,7 +53,7 @@ def upgraded(
         data=DataFacts(task=task, task_inferred=inferred, examples=attributes["examples"]),
         format=0,
     )
-    return about, records
+    return About.from_attributes(about.to_attributes()), records
 
 
 def _has_target(recipe: Path) -> bool:

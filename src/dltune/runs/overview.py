@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from dltune.training.history import TrialRecord
 
 RUNNING, KILLED, UNFINISHED, DAMAGED = "running", "killed", "unfinished", "damaged"
 COMPLETE = "complete"
+YEARS = (1970, 9000)  # at its ends the calendar of Python overflows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,10 +62,17 @@ def overview(run: Run, *, is_running: bool, now: datetime.datetime) -> Overview:
     is_running  whether somebody wrote in it, asked before it was read.
     now         with a time zone.
 
-    Raises RunFolderError if its result cannot be read, TypeError or ValueError for what somebody
-    has edited by hand.
+    Raises RunFolderError if its result or the times of its sessions cannot be read.
     """
     sessions = run.about.sessions
+    try:
+        began = _time(sessions[-1].started) if sessions else None
+        seconds = _seconds(sessions, now if is_running else None)
+    except ValueError as problem:
+        raise RunFolderError(
+            f"{run.path / JOURNAL}: damaged (ValueError: {problem})",
+            hint=f"Its trials can be read: dltune report {shlex.quote(str(run.path))}",
+        ) from None
     return Overview(
         path=run.path,
         state=_state(run, is_running),
@@ -71,8 +80,8 @@ def overview(run: Run, *, is_running: bool, now: datetime.datetime) -> Overview:
         done=len(run.done),
         best=run.best,
         result=run.result(),
-        began=_time(sessions[-1].started) if sessions else None,
-        seconds=_seconds(sessions, now if is_running else None),
+        began=began,
+        seconds=seconds,
     )
 
 
@@ -91,13 +100,6 @@ def _looked_at(path: Path, now: datetime.datetime) -> Overview:
         problem = damage.found.replace(str(path.resolve()), str(path))
     except OSError as refusal:
         problem = f"{refusal.filename or path}: the system says: {refusal.strerror}"
-    except (
-        TypeError,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ) as mistake:  # edited by hand: one must not hide the others
-        problem = f"{path / JOURNAL}: damaged ({type(mistake).__name__}: {mistake})"
     return Overview(path=path, state=DAMAGED, problem=problem)
 
 
@@ -121,6 +123,8 @@ def _time(noted: str) -> datetime.datetime:
     time = datetime.datetime.fromisoformat(noted)
     if time.tzinfo is None:
         raise ValueError(f"{noted} has no time zone")  # it could not be ordered among the others
+    if not YEARS[0] <= time.year <= YEARS[1]:
+        raise ValueError(f"{noted} is no time of a session")
     return time
 
 

@@ -194,7 +194,7 @@ def code_folders(recipe: Recipe, path: Path, origin: str) -> list[Path]:
     named = [reference for _, reference in reference_places(recipe.table)]
     files = [one.rpartition(":")[0] for one in named if ".py:" in one]
     folders = [origin, *(str(PurePosixPath(file).parent) for file in files)]
-    return [Path(os.path.abspath(path / folder)) for folder in dict.fromkeys(folders)]
+    return [(path / folder).resolve() for folder in dict.fromkeys(folders)]
 
 
 def code_name(path: Path, folder: Path) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dltune.errors import RunFolderError
+from dltune.errors import RecipeError, RunFolderError
 from dltune.recipe.files import names_file
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.toml import shown
 from dltune.runs.about import GIVEN, About
 from dltune.runs.provenance import changes_of_files, versions
-from dltune.runs.run import Run
+from dltune.runs.run import RECIPE, Run
 from dltune.training.history import TrialRecord
 
 # More differences than this fill the screen; the first ones show what happened.
@@ -110,6 +110,18 @@ def check_same_kind(run: Run) -> None:
         )
 
 
+def check_stored_values(run: Run) -> None:
+    """Raise RunFolderError unless the values of every trial lie in the space of the recipe."""
+    for trial in run.trials:
+        try:
+            run.recipe.space.check_values(trial.values)
+        except RecipeError as mistake:
+            raise RunFolderError(
+                f"{run.path}: trial {trial.number} is not of its {RECIPE}: {mistake.found}",
+                hint=f"Put the {RECIPE} of the study back, or start a new one with another --name.",
+            ) from None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Changes:
     """What is not as it was when a run was last trained, in words.
@@ -130,7 +142,7 @@ def changed_conditions(run: Run, data: Mapping[str, str]) -> Changes:
     data  SHA-256 by source of what would be trained on now; those of files are looked up here.
     """
     about, before = run.about, run.about.data_hashes
-    files = {_shown_path(run.path / name): before[name] for name in before if names_file(name)}
+    files = {_shown_path(run.path, name): before[name] for name in before if names_file(name)}
     gone = [name for name in files if not Path(name).is_file()]
     other = changes_of_files(files, Path(), names=[name for name in files if name not in gone])
     other += [
@@ -175,10 +187,10 @@ def check_same_conditions(
     return {"accepted": all_of_them} if all_of_them else {}
 
 
-def _shown_path(path: Path) -> str:
-    """A path as one would type it here."""
-    absolute = Path(os.path.abspath(path))
-    here = Path.cwd()
+def _shown_path(folder: Path, name: str) -> str:
+    """The path of a file that is named from a folder, as one would type it here."""
+    absolute = Path(os.path.normpath(os.path.join(os.path.realpath(folder), name)))
+    here = Path.cwd().resolve()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dltune.errors import RunFolderError, closest
 from dltune.runs.about import FORMAT, About, Session
-from dltune.runs.csv_files import read_history
+from dltune.runs.from_json import parse_json
+from dltune.runs.history_csv import read_history
 from dltune.runs.journal import JournalFile
 from dltune.runs.legacy import is_old, upgraded
 from dltune.runs.storage import Storage
@@ -105,7 +105,7 @@ class Run:
         if not file.exists():
             return None
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
+            document = parse_json(file.read_bytes())
             if not isinstance(document, dict):
                 raise ValueError("it is no object")
         except ValueError as problem:
@@ -115,8 +115,9 @@ class Run:
         return {key: value for key, value in document.items() if key != "format"}
 
     def result_text(self) -> str:
-        """The same as it was shown, in 80 columns."""
-        return (self.path / RESULT_TEXT).read_text(encoding="utf-8").removesuffix("\n")
+        """The same as it was shown, in 80 columns; what is no UTF-8 is shown as "�"."""
+        text = (self.path / RESULT_TEXT).read_text(encoding="utf-8", errors="replace")
+        return text.removesuffix("\n")
 
 
 def load_run(path: Path, *, histories: Literal["all", "best", "none"] = "all") -> Run:
@@ -164,7 +165,7 @@ def read_study(storage: Storage, path: Path) -> tuple[About, list[TrialRecord]]:
                 hint="Install the newest dltune: pip install -U dltune.",
             )
         about = About.from_attributes(attributes)
-    except (KeyError, TypeError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise RunFolderError(
             f"{path / JOURNAL}: damaged, or not of a dltune study "
             f"({type(problem).__name__}: {problem})",

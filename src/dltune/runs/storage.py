@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dltune.training.history import TrialRecord, TrialState
+from dltune.runs.from_json import checked
+from dltune.training.history import TrialRecord
 
 if TYPE_CHECKING:
     from dltune.recipe.space import Space
@@ -16,12 +18,8 @@ FIELDS = tuple(
     field.name for field in dataclasses.fields(TrialRecord) if field.name not in ("history",)
 )
 
-
-NUMBERS = (
-    *("number", "seed", "objective", "best_epoch", "epochs", "parameters", "seconds", "session"),
-    *(f"{split}_error" for split in ("train", "dev", "test", "train_dev")),
-    *(f"{split}_loss" for split in ("train", "dev", "test")),
-)
+# Counts and durations; best_epoch counts from 1, and session is -1 in a run without any.
+LEAST = {"number": 0, "session": -1, "epochs": 0, "parameters": 0, "seconds": 0.0, "best_epoch": 1}
 
 
 class Storage(Protocol):
@@ -71,18 +69,25 @@ def record_of(attributes: Mapping[str, Any], *, place: int) -> TrialRecord:
 
     place  of the trial in the storage: the number of one that has none, of an older dltune.
 
-    Raises KeyError, TypeError or ValueError where something is missing or of another kind.
+    Raises TypeError or ValueError where something is missing or of another kind.
 
+    >>> from dltune.training.history import TrialState
     >>> trial = TrialRecord(number=3, seed=7, state=TrialState.FAILED, values={"optim.lr": 0.1})
     >>> record_of(attributes_of(trial), place=0) == trial
     True
     """
     fields = {name: attributes[name] for name in FIELDS if name in attributes}
     fields.setdefault("number", place)
-    for name in NUMBERS:
-        if not isinstance(fields.get(name), int | float | None):
-            raise TypeError(f"{name} is {fields[name]!r}")
-    return TrialRecord(**fields | {"state": TrialState(attributes["state"])})
+    if isinstance(sizes := fields.get("examples"), dict):  # an older dltune: null for no split
+        fields["examples"] = {split: size for split, size in sizes.items() if size is not None}
+    trial = checked(TrialRecord, fields)
+    for name, least in LEAST.items():
+        value = getattr(trial, name)
+        if value is not None and not least <= value < math.inf:
+            raise ValueError(f"{name} is {value}: must be {least} or more")
+    if min(trial.examples.values(), default=0) < 0:
+        raise ValueError(f"examples are {dict(trial.examples)}: must be 0 or more")
+    return trial
 
 
 def newest(trials: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from dltune.errors import RunFolderError
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT
+from dltune.runs.from_json import checked, parse_json
 
 STACK_FILE = "stack.json"
 
@@ -121,7 +122,7 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Plan]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
         return {key: _plan(entry) for key, entry in document["plans"].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
         raise RunFolderError(
@@ -131,8 +132,8 @@ def _read(path: Path) -> dict[str, Plan]:
 
 
 def _plan(entry: dict[str, Any]) -> Plan:
-    times = {int(size): float(time) for size, time in entry["microseconds"].items()}
-    plan = Plan(**entry | {"microseconds": times})
-    if not isinstance(plan.stack, int) or plan.stack < 1:
+    sizes = {int(size): time for size, time in entry["microseconds"].items()}
+    plan = checked(Plan, entry | {"microseconds": sizes})
+    if plan.stack < 1:
         raise ValueError(f"stack = {plan.stack!r}")
     return plan

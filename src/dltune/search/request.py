@@ -11,7 +11,12 @@ from dltune.errors import UsageError
 from dltune.recipe.comparable import check_comparable, clashes, ways_out
 from dltune.recipe.files import relocate
 from dltune.recipe.recipe import Recipe
-from dltune.runs.resume import check_same_kind, check_same_options, check_same_recipe
+from dltune.runs.resume import (
+    check_same_kind,
+    check_same_options,
+    check_same_recipe,
+    check_stored_values,
+)
 from dltune.runs.run import Run
 from dltune.search.strategies.base import Strategy
 from dltune.search.strategies.registry import build_strategy
@@ -75,6 +80,7 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
     Raises UsageError for what makes no sense, RunFolderError for what is not as before.
     """
     check_same_kind(run)
+    check_stored_values(run)
     path, about = run.path, run.about
     if recipe is not None:
         check_same_recipe(path, run.recipe, relocate(recipe, path))

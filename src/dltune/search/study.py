@@ -153,7 +153,7 @@ def _search(study: _Study, shelf: DataShelf, on_event: Callable[[StudyEvent], No
         data_hashes=shelf.hashes,
         on_event=on_event,
     )
-    notes = [*_changes(folder.session), *_seed_note(folder)]
+    notes = [*_changes(folder.session), *_seed_note(folder), *folder.notes]
     if dataset is not None:
         ends = map(folder.recipe.config, probes(folder.recipe.space))
         notes += [*dataset.notes, *peak_notes(ends, examples=len(dataset.train))]

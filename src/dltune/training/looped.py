@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from dltune.data.device import DeviceData
-from dltune.errors import ModelError
+from dltune.errors import ModelError, ran_out_of_memory
 from dltune.recipe.places import at, place_of_error
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.recipe.users_code import in_a_line, let_signals_through
@@ -18,7 +18,6 @@ from dltune.training.arithmetic import threads_for
 from dltune.training.engine import Final, Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
 from dltune.training.learner import Learner
-from dltune.training.memory import ran_out_of_memory
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""Memory: keeping what tensors free, telling that it ran out, and how much is left."""
+"""Memory: keeping what tensors free, and how much is left."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import platform
 
 import torch
 
-from dltune.training.machine import free_memory
-
-# torch has an exception of its own for CUDA only. The CPU's allocator, Apple's GPU and cuBLAS (for
-# its workspace) raise a RuntimeError that is told from others by its text.
-OUT_OF_MEMORY_TEXTS = (
-    "can't allocate memory",
-    "MPS backend out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-
+from dltune.data.machine import free_memory
 
 # Numbers of mallopt's settings in glibc's malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -39,19 +30,6 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(M_TOP_PAD, TOP_PAD)
-
-
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on the CPU or on a device.
-
-    >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(RuntimeError("shapes differ"))
-    (True, False)
-    """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        text in str(error) for text in OUT_OF_MEMORY_TEXTS
-    )
 
 
 def available_bytes(device: torch.device) -> int:

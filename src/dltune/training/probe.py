@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from dltune.data.device import DeviceData, wait_for
+from dltune.errors import ran_out_of_memory
 from dltune.recipe.schema import FactoryConfig
 from dltune.recipe.users_code import let_signals_through
 from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
-from dltune.training.memory import available_bytes, keep_freed_memory, ran_out_of_memory
+from dltune.training.memory import available_bytes, keep_freed_memory
 from dltune.training.stacked.learner import StackedLearner
 from dltune.training.stacked.stackable import why_not_stackable
 from dltune.training.updates import batch_examples, updates_per_epoch

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from dltune.data.machine import cores
 from dltune.errors import UsageError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors import build
@@ -17,7 +18,6 @@ from dltune.search.executors.build import build_executor
 from dltune.search.executors.in_process import InProcess
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.plan import PlanBook
-from dltune.training.machine import cores
 
 
 def test_torch_tells_in_a_file_what_it_was_built_for() -> None:

@@ -109,7 +109,7 @@ def _digits_table() -> NDArray[np.float32]:
 def _feature(name: str, values: NDArray[Any], as_text: bool) -> Column:
     if as_text:
         return text_from_numbers(name, values)
-    return NumericColumn(name=name, values=values.astype(np.float32))
+    return NumericColumn(name=name, values=values)
 
 
 def _targets(bunch: Any, task: Task) -> tuple[Column, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ AGREEING_SHARE = 0.5
 
 FOREIGN_BEGINNINGS = {
     b"PK\x03\x04": ("a zip archive, as Excel files are", "Save it as CSV from the spreadsheet."),
-    b"\x1f\x8b": ("compressed with gzip", "Unpack it first: gunzip FILE."),
+    b"\x1f\x8b": ("compressed with gzip", "Unpack it first: gunzip < FILE > unpacked.csv."),
     b"PAR1": ("a Parquet file", "Give it the ending .parquet."),
     b"\x93NUMPY": ("a NumPy array", "Save it with numpy.savez(path, X=X, y=y) as .npz."),
     b"%PDF": ("a PDF document", "Save the table in it as CSV."),
@@ -62,6 +63,8 @@ def find_layout(path: Path, *, origin: str) -> CsvLayout:
     header = next(rows)
     second = next(rows, None)
     names = tuple(cell.strip() for cell in header.cells)
+    if any("\ufffd" in name for name in names) and (wrong := not_utf8(path, origin)) is not None:
+        raise wrong
     if all(number_in(name) is not None for name in names):
         raise DataError(
             f"{origin}, line {header.line}: holds numbers ({', '.join(names[:3])}, ...) where the "
@@ -100,14 +103,42 @@ def numbered_rows(path: Path, delimiter: str, *, strict: bool = False) -> Iterat
     """The rows of a file one by one, header first; blank lines count as lines but not as rows.
 
     strict  raise csv.Error for a quote that is never closed.
+
+    Raises DataError for a cell so long that no number and no category is.
     """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         reader = csv.reader(lines, delimiter=delimiter, strict=strict)
         before = 0
-        for cells in reader:
-            if cells:
-                yield NumberedRow(line=before + 1, last_line=reader.line_num, cells=tuple(cells))
-            before = reader.line_num
+        try:
+            for cells in reader:
+                if cells:
+                    yield NumberedRow(
+                        line=before + 1, last_line=reader.line_num, cells=tuple(cells)
+                    )
+                before = reader.line_num
+        except csv.Error as error:
+            if strict:
+                raise
+            raise DataError(
+                f"{path.name}, line {before + 1:,}: a cell of more than "
+                f"{csv.field_size_limit():,} characters, which is neither a number nor a category",
+                hint="If a quote is opened there, close it; or leave the column out of the file.",
+            ) from error
+
+
+def not_utf8(path: Path, origin: str) -> DataError | None:
+    """The error for the first byte that is not UTF-8; None if all are."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as wrong:
+                return DataError(
+                    f"{origin}, line {number:,}: byte {line[wrong.start]:#04x} is not UTF-8",
+                    hint="Save it as UTF-8: "
+                    f"iconv -f LATIN1 -t UTF-8 {shlex.quote(path.name)} > utf8.csv.",
+                )
+    return None
 
 
 def _refuse_foreign(path: Path, origin: str) -> None:
@@ -119,7 +150,9 @@ def _refuse_foreign(path: Path, origin: str) -> None:
         )
     for magic, (kind, hint) in FOREIGN_BEGINNINGS.items():
         if beginning.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(magic):
-            raise DataError(f"{origin}: is no CSV but {kind}", hint=hint.replace("FILE", path.name))
+            raise DataError(
+                f"{origin}: is no CSV but {kind}", hint=hint.replace("FILE", shlex.quote(path.name))
+            )
     if b"\0" in beginning:
         raise DataError(
             f"{origin}: is no CSV: it holds binary data (a zero byte at position "
@@ -159,10 +192,13 @@ def _find_delimiter(path: Path, origin: str) -> str:
 
 
 def _sample(path: Path, delimiter: str) -> list[NumberedRow]:
+    """The first rows; fewer where a cell is very long, as it is if cut by another delimiter."""
+    rows: list[NumberedRow] = []
     try:
-        return list(itertools.islice(numbered_rows(path, delimiter), SAMPLE_ROWS + 1))
-    except csv.Error:  # a cell beyond csv.field_size_limit: a quote that is never closed
-        return list(itertools.islice(numbered_rows(path, delimiter), 1))
+        rows.extend(itertools.islice(numbered_rows(path, delimiter), SAMPLE_ROWS + 1))
+    except DataError:  # told when the file is read with the delimiter that is found
+        return rows[:1]
+    return rows
 
 
 def _agreeing_share(rows: list[NumberedRow]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from dltune.data.raw import Column, RawData
-from dltune.data.selection import Selection, drop_hint, select_columns, set_option
+from dltune.data.commas import rewrite
+from dltune.data.complaints import OR_LEAVE_OUT, Complaint
+from dltune.data.dataset import Task
+from dltune.data.raw import RawData
+from dltune.data.selection import Selection, categorical_hint, select_columns
+from dltune.data.sources.cells import has_digit_groups
 from dltune.data.sources.column_reader import ColumnReader
-from dltune.data.sources.csv_layout import CsvLayout, find_layout, numbered_rows
+from dltune.data.sources.csv_layout import CsvLayout, find_layout, not_utf8, numbered_rows
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
 
@@ -59,59 +64,91 @@ def read_csv(path: Path, config: DataConfig) -> RawData:
     # Classes may be numbers and words side by side; elsewhere a few words among numbers are slips.
     classes = {selection.target} if config.task == "classification" else set()
     words = selection.forced | classes
-    readers = _read(layout, selection, words, origin)
+    readers = _read(layout, selection, words, config.task, origin)
     places = LinePlaces(layout=layout)
-    notes = list(layout.notes)
+    notes = [*layout.notes, *_code_notes(readers[selection.target], config.task)]
+    complaints = []
     for reader in readers.values():
         counts = reader.counts
         if reader.name in words or not counts.numbers:
             continue
         if reader.holds_numbers and counts.odd:
-            raise _stray_text(reader, places, origin, is_target=reader.name == selection.target)
-        if counts.other:
+            complaint = _stray_text(reader, places, origin, selection.forced)
+            if reader.name == selection.target:
+                raise DataError(
+                    complaint.found,
+                    hint="Mend the file, or, if these are classes: --set data.task=classification."
+                    if counts.other
+                    else "These stand for missing values: fill the cells, or delete their rows.",
+                )
+            complaints.append(complaint)
+        elif counts.other:
             notes.append(_mixed_note(reader))
-    columns = {name: reader.finish() for name, reader in readers.items()}
-    features: tuple[Column, ...] = tuple(columns[name] for name in selection.features)
+    bad = {name for complaint in complaints for name in complaint.columns}
+    columns = {name: reader.finish() for name, reader in readers.items() if name not in bad}
     return RawData(
         name=path.stem,
         origin=origin,
-        features=features,
+        features=tuple(columns[name] for name in selection.features if name in columns),
         targets=(columns[selection.target],),
         places=places,
         forced=selection.forced,
         notes=tuple(notes),
+        complaints=tuple(complaints),
+        target_key=True,
+        delimiter=layout.delimiter,
     )
 
 
 def _read(
-    layout: CsvLayout, selection: Selection, words: Set[str], origin: str
+    layout: CsvLayout, selection: Selection, words: Set[str], task: Task | None, origin: str
 ) -> dict[str, ColumnReader]:
     """Read the selected columns, and once more those that begin with numbers but hold words."""
-    names = (*selection.features, selection.target or "")
-    readers = _pass(layout, names, selection.forced, selection.target, origin)
+    target = selection.target or ""
+    labels = {target} if task != "regression" else set()
+    read = functools.partial(_pass, layout, labels=labels, origin=origin)
+    readers = read((*selection.features, target), text=selection.forced)
     again = [
         name
         for name, reader in readers.items()
         if not reader.as_text
-        and (not reader.holds_numbers or (name in words and reader.counts.odd))
+        and (
+            not reader.holds_numbers
+            or (name in words and reader.counts.odd)
+            or (name in labels and (reader.code is not None or _loses_labels(reader, task)))
+        )
     ]
     if again:
-        readers |= _pass(layout, again, set(again), selection.target, origin)
+        readers |= read(again, text=set(again))
     return readers
 
 
+def _loses_labels(reader: ColumnReader, task: Task | None) -> bool:
+    """Whether the cells are labels of so many digits that only their texts differ."""
+    return reader.rounded and (task == "classification" or reader.holds_whole_numbers)
+
+
+def _code_notes(target: ColumnReader, task: Task | None) -> list[str]:
+    if target.code is None or task is not None or not target.counts.numbers:
+        return []
+    return [
+        f"column {target.name!r}: {target.code.strip()!r} begins with a zero, as codes do, so its "
+        "cells are taken as labels; for quantities: --set data.task=regression"
+    ]
+
+
 def _pass(
-    layout: CsvLayout, names: Sequence[str], text: Set[str], target: str | None, origin: str
+    layout: CsvLayout,
+    names: Sequence[str],
+    *,
+    text: Set[str],
+    labels: Set[str],
+    origin: str,
+    block: int = BLOCK_BYTES,
 ) -> dict[str, ColumnReader]:
     rows = _guess_rows(layout)
     readers = {
-        name: ColumnReader(
-            name,
-            rows=rows,
-            # Labels and prices keep all their digits; features are float32 in the end.
-            dtype="float64" if name == target else "float32",
-            as_text=name in text,
-        )
+        name: ColumnReader(name, rows=rows, as_text=name in text, labels=name in labels)
         for name in names
     }
     ragged: list[Any] = []
@@ -126,7 +163,7 @@ def _pass(
             read_options=pa.csv.ReadOptions(
                 column_names=list(layout.names),
                 skip_rows=layout.header_lines,
-                block_size=BLOCK_BYTES,
+                block_size=block,
                 use_threads=False,  # no faster with, and memory would grow with the cores
             ),
             parse_options=pa.csv.ParseOptions(
@@ -136,11 +173,16 @@ def _pass(
                 include_columns=list(names), column_types=dict.fromkeys(names, pa.string())
             ),
         )
-        for block in blocks:
-            for name, column in zip(names, block.columns, strict=True):
+        for piece in blocks:
+            for name, column in zip(names, piece.columns, strict=True):
                 readers[name].append(column)
     except pa.ArrowInvalid as error:
-        raise _explain(error, layout, origin, bool(ragged)) from error
+        if "straddling" not in str(error):
+            raise _explain(error, layout, origin, bool(ragged)) from error
+        # A row longer than a block: a very wide table, or else a cell that is refused here.
+        for _ in numbered_rows(layout.path, layout.delimiter):
+            pass
+        return _pass(layout, names, text=text, labels=labels, origin=origin, block=8 * block)
     return readers
 
 
@@ -182,22 +224,15 @@ def _explain(error: Exception, layout: CsvLayout, origin: str, ragged: bool) -> 
                     f"{width}",
                     hint="Fill or delete the row; a cell that holds the delimiter needs quotes.",
                 )
-    with layout.path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as wrong:
-                return DataError(
-                    f"{origin}, line {number:,}: byte {line[wrong.start]:#04x} is not UTF-8",
-                    hint="Save it as UTF-8: "
-                    f"iconv -f LATIN1 -t UTF-8 {layout.path.name} > utf8.csv.",
-                )
+    wrong = not_utf8(layout.path, origin)
+    if wrong is not None:
+        return wrong
     return DataError(f"{origin}: is no CSV: {error}", hint="Write it anew with commas and quotes.")
 
 
 def _stray_text(
-    reader: ColumnReader, places: LinePlaces, origin: str, *, is_target: bool
-) -> DataError:
+    reader: ColumnReader, places: LinePlaces, origin: str, forced: Set[str]
+) -> Complaint:
     counts = reader.counts
     (line, *more), (_, text) = places.of([row for row, _ in counts.strays]), counts.strays[0]
     others = ""
@@ -205,18 +240,15 @@ def _stray_text(
         shown = [f"{text!r} on {at}" for at, (_, text) in zip(more, counts.strays[1:], strict=True)]
         left = counts.odd - 1 - len(shown)
         others = f"; also {', '.join(shown)}" + (f" and {left:,} more" if left else "")
-    if is_target:
-        other_way = "or, if these are classes: --set data.task=classification."
-    else:
-        categories = set_option("categorical", [reader.name])
-        other_way = (
-            f"or leave the column out: {drop_hint([reader.name])}, "
-            f"or, if it holds categories: {categories}."
-        )
-    return DataError(
-        f"{origin}, {line}, column {reader.name!r}: {text!r} is not a number, "
+    strays = [text for _, text in counts.strays]
+    groups = all(has_digit_groups(text) for text in strays)
+    return Complaint(
+        found=f"{origin}, {line}, column {reader.name!r}: {text!r} is not a number, "
         f"while {counts.numbers:,} cells of the column are{others}",
-        hint=f"Mend the file, {other_way}",
+        columns={reader.name: f"{counts.odd:,} not a number"},
+        mend=rewrite(strays, origin, places.layout.delimiter) if groups else "Mend the file",
+        link=OR_LEAVE_OUT,
+        instead=f", or, if it holds categories: {categorical_hint([reader.name], forced)}",
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import stat
 from pathlib import Path
 
 from dltune.data.raw import RawData
+from dltune.data.selection import source_option
 from dltune.data.sources.bundled import PREFIX, read_bundled
 from dltune.data.sources.python import REFERENCE, read_python
 from dltune.errors import DataError, closest
@@ -44,7 +47,7 @@ def read_source(config: DataConfig, *, folder: Path) -> RawData:
     if path.suffix == ".py":
         raise DataError(
             f"data.source = {source!r}: names a Python file without a function",
-            hint=f"Try --set data.source={source}:load.",
+            hint=f"Try {source_option(source + ':load')}.",
         )
     if not path.exists():
         raise _missing_file(source, path)
@@ -53,6 +56,7 @@ def read_source(config: DataConfig, *, folder: Path) -> RawData:
             f"data.source = {source!r}: is a folder; a file is needed",
             hint=f"Name a file in it: {FORMATS}.",
         )
+    _refuse_unreadable(source, path)
     ending = path.suffix.lower()
     if ending in CSV_ENDINGS:
         from dltune.data.sources.csv_table import read_csv
@@ -69,12 +73,31 @@ def read_source(config: DataConfig, *, folder: Path) -> RawData:
     raise _unknown_ending(source, ending)
 
 
+def _refuse_unreadable(source: str, path: Path) -> None:
+    """Raise DataError for what is no plain file, or may not be read."""
+    if not path.is_file():
+        mode = path.stat().st_mode
+        kinds = {stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
+        kind = next((word for is_kind, word in kinds.items() if is_kind(mode)), "a device")
+        raise DataError(
+            f"data.source = {source!r}: is {kind}; a file is needed, which can be read twice",
+            hint=f"Write what comes out of it into a file first: {FORMATS}.",
+        )
+    try:
+        path.open("rb").close()
+    except OSError as refusal:
+        raise DataError(
+            f"data.source = {source!r}: cannot be read: {refusal.strerror}",
+            hint=f"Check its permissions: ls -l {shlex.quote(source)}.",
+        ) from refusal
+
+
 def _missing_file(source: str, path: Path) -> DataError:
     scheme, colon, rest = source.partition(":")
     if colon and closest(scheme, [PREFIX.rstrip(":")]) is not None:
         return DataError(
             f"data.source = {source!r}: no such source; did you mean '{PREFIX}{rest}'?",
-            hint=f"Try --set data.source={PREFIX}{rest}.",
+            hint=f"Try {source_option(PREFIX + rest)}.",
         )
     if not path.parent.is_dir():
         return DataError(
@@ -90,7 +113,7 @@ def _missing_file(source: str, path: Path) -> DataError:
     typed = Path(source).with_name(near)
     return DataError(
         f"data.source = {source!r}: no such file; did you mean {str(typed)!r}?",
-        hint=f"Try --set data.source={typed}.",
+        hint=f"Try {source_option(str(typed))}.",
     )
 
 
@@ -98,7 +121,7 @@ def _unknown_ending(source: str, ending: str) -> DataError:
     kind = f"a file ending in {ending!r}" if ending else "a file without an ending"
     conversion = CONVERSIONS.get(ending)
     if conversion is not None:
-        hint = f"Convert it: {conversion.replace('FILE', source)}."
+        hint = f"Convert it: {conversion.replace('FILE', shlex.quote(source))}."
     else:
         hint = 'Convert it, or write a Python function and --set data.source="my_data.py:load".'
     return DataError(f"data.source = {source!r}: {kind} is not read; {FORMATS} are", hint=hint)

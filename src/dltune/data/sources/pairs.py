@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import numbers
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dltune.data.complaints import Complaint
 from dltune.data.dataset import SPLITS
+from dltune.data.numbers import beyond_whole, from_python, join
 from dltune.data.raw import (
     Column,
     NumericColumn,
@@ -76,11 +79,14 @@ def raw_from_pairs(
     starts = [0, *itertools.accumulate(sizes)]
     given = {part: np.arange(starts[index], starts[index + 1]) for index, part in enumerate(parts)}
     is_whole = parts == [WHOLE]
-    features = _features([features for features, _ in pairs.values()], parts, config)
+    read = _features([features for features, _ in pairs.values()], parts, config)
+    columns = [] if isinstance(read, np.ndarray) else read
     return RawData(
         name=name,
         origin=origin,
-        features=features,
+        features=read
+        if isinstance(read, np.ndarray)
+        else tuple(column for column in columns if not isinstance(column, Complaint)),
         targets=_targets([targets for _, targets in pairs.values()], config),
         places=RowPlaces()
         if is_whole
@@ -88,6 +94,7 @@ def raw_from_pairs(
         given=None if is_whole else given,
         forced=frozenset(config.categorical),
         notes=notes,
+        complaints=tuple(column for column in columns if isinstance(column, Complaint)),
     )
 
 
@@ -104,20 +111,25 @@ def to_array(value: Any, what: str) -> NDArray[Any]:
             hint="Fill them, or leave their examples out.",
         )
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        if isinstance(value, list | tuple) and array.dtype.kind == "f" and beyond_whole(array):
+            # NumPy makes floats of a list with whole numbers on both sides of what int64 holds.
+            return np.asarray(value, dtype=object)
+        return array
     except (ValueError, TypeError, RuntimeError) as error:
+        to_floats = ".float()" if "BFloat16" in str(error) else ""
         raise DataError(
             f"{what}: cannot be read as an array: {error}",
-            hint="Give a NumPy array, such as tensor.detach().cpu().numpy().",
+            hint=f"Give a NumPy array, such as tensor.detach().cpu(){to_floats}.numpy().",
         ) from error
 
 
 def _features(
     values: list[Any], parts: list[str], config: DataConfig
-) -> tuple[Column, ...] | NDArray[Any]:
+) -> list[Column | Complaint] | NDArray[Any]:
     origin = config.source
     if _is_frame(values[0]):
-        from dltune.data.sources.typed_table import columns_of_frames
+        from dltune.data.sources.frames import columns_of_frames
 
         return columns_of_frames(values, parts, config)
     if config.drop or config.categorical:
@@ -138,9 +150,23 @@ def _features(
                 f"{parts[0]} of shape {arrays[0].shape[1:]}",
                 hint="Give all splits the same shape beside the number of examples.",
             )
-    joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the checks report
-        return joined.astype(np.float32, copy=False)
+    return join_splits(arrays, f"{origin}, X")
+
+
+def join_splits(arrays: list[NDArray[Any]], what: str) -> NDArray[Any]:
+    """Arrays of the splits end to end; of the longest floats, which few machines have, float64."""
+    arrays = [a.astype(np.float64) if a.dtype == np.longdouble else a for a in arrays]
+    if len(arrays) == 1:
+        return arrays[0]
+    joined = join(arrays) if all(array.dtype.kind in "biuf" for array in arrays) else None
+    if joined is None:
+        kinds = ", ".join(str(array.dtype) for array in arrays)
+        raise DataError(
+            f"{what}: has types {kinds} in the splits, and no type of 64 bits keeps the digits "
+            "of both",
+            hint="Give all splits the same type.",
+        )
+    return joined
 
 
 def _check_features(array: NDArray[Any], what: str) -> None:
@@ -170,7 +196,7 @@ def _targets(values: list[Any], config: DataConfig) -> tuple[Column, ...]:
             f"{origin}: has shapes {', '.join(str(array.shape) for array in arrays)} in the splits",
             hint="Give all splits the same shape beside the number of examples.",
         )
-    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    array = _join_targets(arrays, origin)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]  # (n, 1) -> (n,)
     if array.ndim == 1:
@@ -187,35 +213,49 @@ def _targets(values: list[Any], config: DataConfig) -> tuple[Column, ...]:
             "have; classes must be one number or name an example",
             hint="Give y.argmax(axis=1), or --set data.task=regression if these are targets.",
         )
-    table = array.astype(np.float64)
     return tuple(
-        NumericColumn(name=f"y{output}", values=table[:, output])
-        for output in range(table.shape[1])
+        NumericColumn(name=f"y{output}", values=array[:, output])
+        for output in range(array.shape[1])
     )
 
 
+def _join_targets(arrays: list[NDArray[Any]], origin: str) -> NDArray[Any]:
+    if all(array.dtype.kind in "iuf" for array in arrays):
+        return join_splits(arrays, origin)
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
 def _label_column(name: str, array: NDArray[Any], origin: str) -> Column:
+    if array.dtype.kind == "O":
+        array = _from_objects(array, origin)
     if array.dtype.kind in "iuf":
-        return NumericColumn(name=name, values=array.astype(np.float64))
+        return NumericColumn(name=name, values=array)
     if array.dtype.kind == "b":
         return TextColumn(name=name, codes=array.astype(np.int32), categories=("False", "True"))
-    if array.dtype.kind in "UOT":
-        labels = array.tolist()
-        if all(isinstance(label, numbers.Real) for label in labels):  # NumPy's own numbers too
-            return NumericColumn(name=name, values=np.asarray(labels, dtype=np.float64))
-        wrong = next((i for i, label in enumerate(labels) if not isinstance(label, str)), None)
-        if wrong is None:
-            texts, codes = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
-            return text_column(name, codes, [str(text) for text in texts])
-        raise DataError(
-            f"{origin}[{wrong}]: is {labels[wrong]!r} between texts; labels must be all texts or "
-            "all numbers",
-            hint="Give y as an array of one type, without missing labels.",
-        )
+    if array.dtype.kind in "UT":
+        texts, codes = np.unique(np.asarray(array, dtype=str), return_inverse=True)
+        return text_column(name, codes, [str(text) for text in texts])
     raise DataError(
         f"{origin}: holds values of type {array.dtype}; targets are numbers, booleans or texts",
         hint="Convert it in the function or before saving it.",
     )
+
+
+def _from_objects(array: NDArray[Any], origin: str) -> NDArray[Any]:
+    """Labels of Python's own types: numbers, or texts, which numbers of very many digits become."""
+    labels = array.tolist()
+    found = from_python(labels)
+    if found is not None:
+        return found
+    if not all(isinstance(label, numbers.Real | Decimal) for label in labels):
+        wrong = next((i for i, label in enumerate(labels) if not isinstance(label, str)), None)
+        if wrong is not None:
+            raise DataError(
+                f"{origin}[{wrong}]: is {labels[wrong]!r} between texts; labels must be all texts "
+                "or all numbers",
+                hint="Give y as an array of one type, without missing labels.",
+            )
+    return np.asarray([str(label) for label in labels])
 
 
 def _is_one_hot(array: NDArray[Any]) -> bool:

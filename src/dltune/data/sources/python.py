@@ -10,7 +10,7 @@ from typing import Any
 from dltune.data.dataset import SPLITS
 from dltune.data.raw import RawData
 from dltune.data.sources.pairs import WHOLE, raw_from_pairs, split_name
-from dltune.errors import DataError, DltuneError
+from dltune.errors import DataError, DltuneError, ran_out_of_memory
 from dltune.recipe.places import at, place_of_error
 from dltune.recipe.references import load_reference, neighbours
 from dltune.recipe.schema import DataConfig
@@ -41,6 +41,8 @@ def read_python(config: DataConfig, folder: Path) -> RawData:
         raise
     except BaseException as error:  # the user's code may raise anything
         let_signals_through(error)
+        if ran_out_of_memory(error):
+            raise
         raise DataError(
             f"{origin}: raised {in_words(error)}{at(place_of_error(error))}",
             hint="Call the function in Python to see where; dltune calls it without arguments.",

@@ -1,4 +1,4 @@
-"""Typed tables (Parquet files, pandas frames) through pyarrow, a column at a time."""
+"""Typed tables through pyarrow, a column at a time: Parquet files, and columns of pandas frames."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
-from numpy.typing import DTypeLike
+from numpy.typing import NDArray
 
+from dltune.data.complaints import Complaint
 from dltune.data.raw import MISSING_CODE, Column, NumericColumn, RawData, text_column
-from dltune.data.selection import drop_hint, select_columns
+from dltune.data.selection import select_columns
 from dltune.data.sources.cells import is_missing
 from dltune.errors import DataError
 from dltune.recipe.schema import DataConfig
@@ -37,11 +38,10 @@ def read_parquet(path: Path, config: DataConfig) -> RawData:
         selection = select_columns(file.schema_arrow.names, config, origin=origin)
         assert selection.target is not None
 
-        def read(name: str) -> Column:
+        def read(name: str) -> Column | Complaint:
             return column_from_arrow(
                 name,
                 file.read(columns=[name]).column(0),
-                dtype="float64" if name == selection.target else "float32",
                 as_text=name in selection.forced,
                 origin=origin,
             )
@@ -50,99 +50,81 @@ def read_parquet(path: Path, config: DataConfig) -> RawData:
             raise DataError(
                 f"{origin}: has no rows", hint="Check that the file was written to its end."
             )
+        target = read(selection.target)
+        if isinstance(target, Complaint):
+            raise DataError(target.found, hint="Name another column with data.target.")
+        read_columns = [read(name) for name in selection.features]
         return RawData(
             name=path.stem,
             origin=origin,
-            features=tuple(read(name) for name in selection.features),
-            targets=(read(selection.target),),
+            features=tuple(c for c in read_columns if not isinstance(c, Complaint)),
+            targets=(target,),
             forced=selection.forced,
+            complaints=tuple(c for c in read_columns if isinstance(c, Complaint)),
+            target_key=True,
         )
 
 
-def columns_of_frames(
-    frames: list[Any], parts: list[str], config: DataConfig
-) -> tuple[Column, ...]:
-    """The features of pandas frames, one a split, laid end to end.
-
-    parts  names of the splits, in the order of the frames.
-
-    Raises DataError if the frames differ in their columns, and for columns of mixed types.
-    """
-    import pandas as pd
-
-    origin = config.source
-    for frame, part in zip(frames, parts, strict=True):
-        if not isinstance(frame, pd.DataFrame) or list(frame.columns) != list(frames[0].columns):
-            raise DataError(
-                f"{origin}: X of {part} does not have the columns of X of {parts[0]}",
-                hint="Give all splits frames with the same columns in the same order.",
-            )
-    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    names = [str(name) for name in frame.columns]
-    selection = select_columns(names, config, origin=origin, own_target=True)
-    columns = []
-    for name in selection.features:
-        values = frame.iloc[:, names.index(name)]
-        as_text = name in selection.forced
-        try:
-            array = pa.chunked_array([pa.array(values, from_pandas=True)])
-            column = column_from_arrow(name, array, dtype="float32", as_text=as_text, origin=origin)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(
-                f"{origin}, column {name!r}: mixes types: {str(error).splitlines()[0]}",
-                hint=f"Make it one type in the function, such as X[{name!r}].astype(str).",
-            ) from error
-        except pa.ArrowNotImplementedError as error:  # complex numbers, intervals
-            raise DataError(
-                f"{origin}, column {name!r}: holds values of type {values.dtype}; a column must "
-                "hold numbers, booleans or texts",
-                hint=f"Make it one of them in the function, such as X[{name!r}].astype(str).",
-            ) from error
-        columns.append(column)
-    return tuple(columns)
-
-
-def column_from_arrow(
-    name: str, array: Any, *, dtype: DTypeLike, as_text: bool, origin: str
-) -> Column:
+def column_from_arrow(name: str, array: Any, *, as_text: bool, origin: str) -> Column | Complaint:
     """One column of a pyarrow table.
 
     array    a pyarrow ChunkedArray: numbers, booleans, strings or a dictionary of strings.
-    dtype    of the numbers in the result.
     as_text  keep the values as categories.
 
-    Raises DataError for dates, times, lists and other types that are neither.
+    A complaint for dates, times, lists and other types that are neither.
 
-    >>> column_from_arrow("a", pa.chunked_array([[1, None]]), dtype="float32", as_text=False,
-    ...                   origin="a.parquet").values.tolist()
-    [1.0, nan]
+    >>> column_from_arrow("a", pa.chunked_array([[1, None]]), as_text=False, origin="a").values
+    array([ 1., nan])
     """
     kind = array.type
     if pa.types.is_dictionary(kind):
         array, kind = array.cast(kind.value_type), kind.value_type
     if pa.types.is_temporal(kind):
-        raise _unusable(name, f"holds dates or times ({kind})", origin)
+        return _unusable(name, f"holds dates or times ({kind})", origin)
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if is_number and not as_text:
-        return NumericColumn(name=name, values=_numbers(array, dtype))
+        values = _numbers(array)
+        if values is None:
+            return Complaint(
+                found=f"{origin}, column {name!r}: holds decimal numbers ({array.type}) that "
+                "differ in digits which 64 bits do not hold",
+                columns={name: "decimal numbers"},
+                instead=", or subtract a constant in the file",
+            )
+        return NumericColumn(name=name, values=values)
     if pa.types.is_null(kind):
-        return NumericColumn(name=name, values=np.full(len(array), np.nan, dtype=dtype))
+        return NumericColumn(name=name, values=np.full(len(array), np.nan))
     if not (is_number or pa.types.is_boolean(kind) or _is_string(kind)):
-        raise _unusable(name, f"holds values of type {kind}", origin)
+        return _unusable(name, f"holds values of type {kind}", origin)
     return _categories(name, array.cast(pa.string()))
 
 
-def _numbers(array: Any, dtype: DTypeLike) -> Any:
-    values = np.empty(len(array), dtype=dtype)
+def _numbers(array: Any) -> NDArray[Any] | None:
+    """Numbers in the type they have; decimal ones as 64-bit integers or float64, or None."""
+    kind = array.type
+    if pa.types.is_decimal(kind):
+        return _from_decimals(array)
+    if array.null_count and pa.types.is_integer(kind):
+        kind = pa.float64()  # with NaN, which is told as missing
+    values = np.empty(len(array), dtype=kind.to_pandas_dtype())
     start = 0
     for chunk in array.chunks:
         end = start + len(chunk)
-        # safe=False: whole numbers beyond 2^53 are rounded, as in every other place.
-        numbers = pc.cast(chunk, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the checks report
-            values[start:end] = numbers
+        values[start:end] = pc.cast(chunk, kind, safe=False).to_numpy(zero_copy_only=False)
         start = end
     return values
+
+
+def _from_decimals(array: Any) -> NDArray[Any] | None:
+    for kind in (pa.int64(), pa.uint64()) if not array.null_count else ():
+        try:
+            return pc.cast(array, kind).to_numpy()  # type: ignore[no-any-return]
+        except pa.ArrowInvalid:  # not whole, or beyond 64 bits
+            continue
+    values = pc.cast(array, pa.float64(), safe=False)
+    if pc.count_distinct(values).as_py() != pc.count_distinct(array).as_py():
+        return None
+    return values.to_numpy()  # type: ignore[no-any-return]
 
 
 def _categories(name: str, array: Any) -> Column:
@@ -168,8 +150,9 @@ def _is_string(kind: Any) -> bool:
     )
 
 
-def _unusable(name: str, what: str, origin: str) -> DataError:
-    return DataError(
-        f"{origin}, column {name!r}: {what}; a column must hold numbers, booleans or texts",
-        hint=f"Leave it out: {drop_hint([name])}, or turn it into numbers in the file.",
+def _unusable(name: str, what: str, origin: str) -> Complaint:
+    return Complaint(
+        found=f"{origin}, column {name!r}: {what}; a column must hold numbers, booleans or texts",
+        columns={name: what.removeprefix("holds ")},
+        instead=", or turn it into numbers in the file",
     )

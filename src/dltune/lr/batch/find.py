@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from dltune.data.device import DeviceData, wait_for
-from dltune.errors import TrainingError
+from dltune.errors import TrainingError, ran_out_of_memory
 from dltune.lr.batch.memory import (
     PeakMemory,
     default_limit,
@@ -26,7 +26,7 @@ from dltune.lr.sweep import named_failures, untouched_random_states
 from dltune.recipe.schema import Config
 from dltune.training.arithmetic import threads_for
 from dltune.training.learner import Learner
-from dltune.training.memory import keep_freed_memory, ran_out_of_memory
+from dltune.training.memory import keep_freed_memory
 from dltune.training.updates import batch_examples
 
 SMALLEST_BATCH = 8

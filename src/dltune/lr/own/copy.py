@@ -13,8 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from dltune.errors import ModelError
-from dltune.training.memory import ran_out_of_memory
+from dltune.errors import ModelError, ran_out_of_memory
 
 Objective = Callable[[Any, Any], torch.Tensor]
 ModelOrFactory = nn.Module | Callable[[], nn.Module]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dltune.data.device import DeviceData
+from dltune.errors import ran_out_of_memory
 from dltune.lr.blow_up import ROUNDING
 from dltune.lr.suggest import two_digits
 from dltune.lr.sweep import Watch, sweep_failures, sweep_seeds, untouched_random_states
@@ -19,7 +20,6 @@ from dltune.recipe.schema import Config
 from dltune.training.history import Trial, TrialRecord, TrialState
 from dltune.training.learner import Learner
 from dltune.training.loop import train_cohort
-from dltune.training.memory import ran_out_of_memory
 
 # If the best candidate lies at an end, two more are tried beyond it, and again: after four times
 # the rates reach two decades further than those around the suggestion.

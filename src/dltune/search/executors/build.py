@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from dltune.data.machine import cores
 from dltune.errors import UsageError
 from dltune.search.executors.processes import start_server
-from dltune.training.machine import cores
 
 if TYPE_CHECKING:
     from dltune.search.data_shelf import DataShelf

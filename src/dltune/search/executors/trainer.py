@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dltune.errors import DataError, DltuneError
+from dltune.errors import DataError, DltuneError, ran_out_of_memory
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.runs.checkpoint import pack_checkpoint
 from dltune.runs.provenance import imported_files
@@ -266,8 +266,6 @@ class Trainer:
 
         Raises DataError if they cannot be had, TrainingError if there is no such device.
         """
-        from dltune.training.memory import ran_out_of_memory
-
         try:
             return self._shelf.on_device(config.data, config.train.device)
         except Exception as error:

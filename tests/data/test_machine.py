@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dltune.training.machine import cores, free_memory
+from dltune.data.machine import cores, free_memory
 
 MB = 2**20
 MACHINE = {"proc/meminfo": f"MemTotal: 131072000 kB\nMemAvailable: {64 * 1024} kB\n"}  # 64 MB free

@@ -8,6 +8,7 @@ host's numbers, which most programs see, say nothing about them.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -37,7 +38,8 @@ def free_memory(system: Path = ROOT) -> int:
     """Bytes that this process could still take, roughly.
 
     What Linux calls available, elsewhere half of the machine's memory; at most what is left of the
-    limits of containers. Files that were read and can be forgotten count as free there, too.
+    limits of containers, and of `ulimit -v`. In a container, files that were read and can be
+    forgotten count as free, too.
 
     >>> free_memory() > 0
     True
@@ -52,7 +54,20 @@ def free_memory(system: Path = ROOT) -> int:
             if most.isdecimal() and taken.isdecimal():
                 forgettable = int(_table(group / "memory.stat", " ").get(cache, "0"))
                 free = min(free, int(most) - int(taken) + forgettable)
-    return max(0, free)
+    return max(0, min(free, _left_of_address_space(free)))
+
+
+def _left_of_address_space(free: int) -> int:
+    """What of that `ulimit -v` leaves."""
+    if sys.platform != "linux":
+        return free
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return free
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return limit - pages * resource.getpagesize()
 
 
 def _free_of_machine(system: Path) -> int:
