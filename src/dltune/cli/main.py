@@ -23,6 +23,7 @@ from dltune.cli import output
 from dltune.cli.batch_find import batch_find
 from dltune.cli.diagnose import diagnose
 from dltune.cli.lr_find import lr_find
+from dltune.cli.memory import ADVICE, ran_out
 from dltune.cli.report import report
 from dltune.cli.runs import runs
 from dltune.cli.search import search
@@ -96,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Exit codes: 0 fine, 1 finished with failed trials or findings, 2 a mistake the user can mend
     (two lines on stderr say what and how), 130 interrupted by Ctrl-C, 141 where the reader of a
     stream has gone. What the system refuses, such as to write on a full disk, counts as a mistake
-    the user can mend. An exception of any other kind is a fault of dltune and keeps its traceback.
+    the user can mend, and so does memory that runs out. An exception of any other kind is a fault
+    of dltune and keeps its traceback.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     # To look for garbage among all that was imported takes a tenth of a second, and at the end of
@@ -115,13 +117,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.say(f"error: {message}", f"Type {command} --help for what it takes.")
         return output.USER_MISTAKE
     except OSError as refusal:
-        if refusal.strerror is None:  # not from the system, but from a library
+        is_memory = ran_out(refusal)
+        if refusal.strerror is None and not is_memory:  # not from the system, but from a library
             raise
         output.drop_streams()
-        output.say(*_refused(refusal))
+        output.say(*(ADVICE if is_memory else _refused(refusal)))
         return output.USER_MISTAKE
     except typer.Abort:
         return output.INTERRUPTED
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        output.say(*ADVICE)
+        return output.USER_MISTAKE
     return code if isinstance(code, int) else output.FINE
 
 
