@@ -124,18 +124,26 @@ OUT_OF_MEMORY_TEXTS = (
 )
 
 
+# What glibc's loader says where no room is left for a library (`ulimit -v`, a container).
+LOADER_TEXTS = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
+
+
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on the CPU or on a device.
+    """Whether an exception, or one that led to it, says that memory ran out, wherever it did.
 
     >>> ran_out_of_memory(MemoryError()), ran_out_of_memory(RuntimeError("shapes differ"))
     (True, False)
     """
     if isinstance(error, MemoryError):  # NumPy's and pyarrow's are such
         return True
-    return isinstance(error, RuntimeError) and (
+    if isinstance(error, ImportError | OSError) and any(map(str(error).count, LOADER_TEXTS)):
+        return True
+    if isinstance(error, RuntimeError) and (
         type(error).__name__ == "OutOfMemoryError"  # torch's, which need not be imported here
         or any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
-    )
+    ):
+        return True
+    return error.__cause__ is not None and ran_out_of_memory(error.__cause__)
 
 
 def first_line(error: BaseException) -> str:

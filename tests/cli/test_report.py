@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from dltune.recipe.files import relocate
+from dltune.runs.folder import RunFolder
 from dltune.runs.lock import FolderLock
+from dltune.training.history import TrialState
 from tests.runs.folders import make_run
+from tests.search.made_up import about, append, finished
+from tests.search.recipes import small
 
 
 @pytest.fixture
@@ -197,3 +202,33 @@ def test_a_history_that_a_spreadsheet_program_has_saved_is_kept(dltune, folder: 
         assert "history.csv was saved by another program: it is kept as history-ch" in done.err
         assert "dev error by epoch" in done.out
         assert len(history.read_text().splitlines()) == 5
+
+
+def test_a_recipe_that_cannot_be_read_hides_no_table(dltune, run: Path) -> None:
+    sound = dltune("report", run)
+    csv = (run / "trials.csv").read_bytes()
+    (run / "recipe.toml").write_text("[data\n")
+    done = dltune("report", run)
+    assert (done.code, done.out) == (0, sound.out)
+    assert "the CSV files were left alone: runs/four/recipe.toml, line 1, column 6" in done.err
+    assert (run / "trials.csv").read_bytes() == csv
+    (run / "recipe.toml").write_bytes(b"\xff")
+    assert dltune("report", run, "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "advice"),
+    [
+        (TrialState.DIVERGED, "learning rates that do not diverge"),
+        (TrialState.FAILED, "what became of it"),
+        (TrialState.PRUNED, "go on with it, unless it is running"),
+    ],
+)
+def test_the_advice_without_a_complete_trial(
+    dltune, folder: Path, state: TrialState, advice: str
+) -> None:
+    path = folder / "runs" / "x"
+    new = RunFolder.create(path, relocate(small(), path), about(2))
+    append(new, finished(small(), 0, None, state, "a reason"))
+    new.close()
+    assert dltune("report", "x").err.splitlines()[-1].endswith(f"({advice})")

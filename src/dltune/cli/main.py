@@ -103,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Exit codes: 0 fine, 1 finished with failed trials or findings, 2 a mistake the user can mend
     (two lines on stderr say what and how), 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by
     SIGHUP, 141 where the reader of a stream has gone. What the system refuses, such as to write on
-    a full disk, counts as a mistake the user can mend. An exception of any other kind is a fault of
-    dltune and keeps its traceback.
+    a full disk, counts as a mistake the user can mend, and so does memory that runs out. An
+    exception of any other kind is a fault of dltune and keeps its traceback.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     # To look for garbage among all that was imported takes a tenth of a second, and at the end of
@@ -123,19 +123,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.say(f"error: {message}", f"Type {command} --help for what it takes.")
         return output.USER_MISTAKE
     except OSError as refusal:
+        if ran_out_of_memory(refusal):
+            return _say_out_of_memory(refusal)
         if refusal.strerror is None:  # not from the system, but from a library
             raise
         output.drop_streams()
         output.say(*_refused(refusal))
         return output.USER_MISTAKE
-    except (MemoryError, RuntimeError) as error:
-        if not ran_out_of_memory(error):
-            raise
-        output.say(f"error: out of memory: {first_line(error)}", MAKE_ROOM)
-        return output.USER_MISTAKE
     except typer.Abort:
         return output.INTERRUPTED
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        return _say_out_of_memory(error)
     return code if isinstance(code, int) else output.FINE
+
+
+def _say_out_of_memory(error: BaseException) -> int:
+    output.drop_streams()
+    output.say(f"error: out of memory: {first_line(error)}", MAKE_ROOM)
+    return output.USER_MISTAKE
 
 
 def _refused(refusal: OSError) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dltune.cli import options, output
-from dltune.errors import RunFolderError
+from dltune.errors import RecipeError, RunFolderError
 
 
 def report(
@@ -27,9 +27,9 @@ def report(
     try:
         output.say(*rebuild_csv(path))
         output.say(f"rewritten: {path / 'trials.csv'}, {path / 'history.csv'}")
-    except RunFolderError as busy:
-        # It has just been read, so the folder is sound; its study is running.
-        output.say(f"the CSV files were left alone: {busy.found}")
+    except (RunFolderError, RecipeError) as obstacle:
+        # The journal has just been read: the study is running, or its recipe has been changed.
+        output.say(f"the CSV files were left alone: {obstacle.found}")
     except OSError as refusal:  # a full disk, somebody else's folder: the tables need no writing
         output.say(f"the CSV files were left alone: {refusal.filename or path}: {refusal.strerror}")
     show_run(loaded, as_json=as_json)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 
 from dltune.cli import output
+from dltune.errors import RecipeError
 from dltune.recipe.comparable import clashes
+from dltune.recipe.ranges import Choice
+from dltune.recipe.space import Dimension, Space
 from dltune.report.bounds import find_bound_hits, render_bound_hits
 from dltune.report.document import study_document
 from dltune.report.tables import render_best, render_failures, render_winner
 from dltune.report.terminal import wants_color, width_of
 from dltune.runs.run import Run
 from dltune.training.history import TrialState
+
+LABEL = re.compile(r"\[[^\]]*\]")  # of an option, in the name of what exists under it
 
 
 def show_run(run: Run, *, as_json: bool) -> None:
@@ -23,10 +29,14 @@ def show_run(run: Run, *, as_json: bool) -> None:
         output.write_json(study_document(run))
     else:
         output.write_result("\n\n".join(filter(None, tables(run))))
-    # Only a run of an older dltune has such ranges.
-    output.say(*(f"the ranking means little: {one.found}" for one in clashes(run.recipe)))
-    if run.best is not None:
-        hits = find_bound_hits(run.recipe, run.best.values, metric=run.about.metric)
+    try:
+        # Only a run of an older dltune has such ranges.
+        output.say(*(f"the ranking means little: {one.found}" for one in clashes(run.recipe)))
+        best, metric = run.best, run.about.metric
+        hits = [] if best is None else find_bound_hits(run.recipe, best.values, metric=metric)
+    except RecipeError as mistake:
+        output.say(f"without advice on the ranges: {mistake.found}")
+    else:
         output.say(*filter(None, [render_bound_hits(hits)]))
 
 
@@ -34,10 +44,10 @@ def tables(run: Run) -> list[str]:
     """The best trials, the winner, and what went wrong; empty texts among them."""
     best, width = run.best, width_of(sys.stdout)
     metric = run.about.metric
-    parts = [""]
-    if len(run.recipe.space):
+    parts, space = [""], _space_of(run)
+    if len(space):
         color = wants_color(sys.stdout)
-        parts = [render_best(run.trials, run.recipe.space, metric=metric, width=width, color=color)]
+        parts = [render_best(run.trials, space, metric=metric, width=width, color=color)]
     count = len(run.trials)
     winner = (
         render_winner(best, trials=count, metric=metric, width=width)
@@ -47,6 +57,20 @@ def tables(run: Run) -> list[str]:
     parts.append(winner)
     parts.append(render_failures(run.trials, width=width))
     return parts
+
+
+def _space_of(run: Run) -> Space:
+    """The recipe's; where that cannot be read, the names of the values that its trials have."""
+    try:
+        return run.recipe.space
+    except RecipeError:
+        names = dict.fromkeys(name for trial in run.trials for name in trial.values)
+        return Space(
+            tuple(
+                Dimension(name=name, path=LABEL.sub("", name), range=Choice(("unknown",)))
+                for name in names
+            )
+        )
 
 
 def all_complete(run: Run) -> bool:
@@ -63,11 +87,11 @@ def say_diagnose(run: Run) -> None:
     elif run.trials and all(trial.state is TrialState.FAILED for trial in run.trials):
         command = f"dltune diagnose {folder} --trial {run.trials[0].number}"
         output.say_next(command, "what became of it")
-    elif not run.trials:
-        say_go_on(run)
-    else:
+    elif any(trial.state is TrialState.DIVERGED for trial in run.trials):
         command = f"dltune lr-find {shlex.quote(str(run.path / 'recipe.toml'))}"
         output.say_next(command, "learning rates that do not diverge")
+    else:
+        say_go_on(run)
 
 
 def say_go_on(run: Run) -> None:
