@@ -21,6 +21,7 @@ from dltune.search.events import EventKind, StudyEvent
 
 PLAIN_LINES = 10  # of a whole search: enough to see that it moves, few enough for a log file
 BAR_SHARE = 10  # one column in ten is the bar; the numbers say more
+SURE_SECONDS = 0.5  # of training: before, a rate is that of the first trials to fail
 SHORTEST_BAR = 8  # columns; with fewer it hardly moves
 FULL, EMPTY = "━", "─"
 
@@ -155,7 +156,7 @@ class SearchProgress:
     def _rate(self, event: StudyEvent) -> str:
         """Trials a minute, as a text; empty where nothing can be said."""
         seconds, new = self._training_seconds, completed(event) - self._before
-        if not (new > 0 and seconds > 0):
+        if not (new > 0 and seconds >= SURE_SECONDS):
             return ""
         rate = 60 * new / seconds
         return f"{rate:,.0f} trials/min" if rate >= 1000 else f"{rate:.3g} trials/min"
