@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dltune.errors import DltuneError
 from dltune.recipe.schema import Config, FactoryConfig
+from dltune.recipe.users_code import let_signals_through
 from dltune.training.history import Trial
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def _mistake(
                 build_model(model, inputs=data.inputs, outputs=data.outputs, folder=folder)
     except DltuneError as error:
         return error
-    except Exception:  # memory, or the user's code beside the factory: the trial will tell
-        return None
+    except BaseException as error:  # memory, or the user's code beside the factory
+        let_signals_through(error)
+        return None  # the trial will tell
     return None
