@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -66,6 +67,7 @@ OWN = 'factory = "models.py:build"\nodd = "{odd}"\nwidth = {{ choice = [8, 9, 10
 
 SIGNAL_SECONDS = 20.0  # until a command has ended after a signal that it may answer
 RUN_SECONDS = 300.0  # until a study that nobody disturbs is complete
+HIT_WITHIN = 0.7  # of the time of an undisturbed study: later, one that goes on may have ended
 ORPHAN_SECONDS = 2.0
 LOADER_SECONDS = 8.0  # torch's loaders look every 5 s whether their parent is there
 
@@ -147,22 +149,23 @@ def outcome(trial: TrialRecord) -> tuple[object, ...]:
 
 
 class Studies:
-    """Makes undisturbed studies, one for each strategy, model and number of workers."""
+    """Makes undisturbed studies, one for each strategy and model, with two workers."""
 
     def __init__(self, root: Path) -> None:
-        self._root, self._known = root, dict[tuple[str, str, str], Study]()
+        self._root, self._known = root, dict[tuple[str, str], Study]()
 
     def get(self, strategy: str, odd: str, workers: str) -> Study:
-        key = (strategy, odd, workers)
+        """The study, to be done with so many workers: what it finds depends on none of them."""
+        key = (strategy, odd)
         if key not in self._known:
-            folder = self._root / "-".join([strategy, odd or "built-in", workers])
+            folder = self._root / "-".join([strategy, odd or "built-in"])
             folder.mkdir(parents=True)
             (folder / "temporary").mkdir()
             shutil.copy(MODELS, folder)
             model = (OWN if odd else BUILT_IN).format(odd=odd)
             text = RECIPE.format(model=model, epochs=4 if odd else 300)
             (folder / "recipe.toml").write_text(text)
-            study = Study(folder, strategy, odd, workers)
+            study = Study(folder, strategy, odd, "2")
             started = time.monotonic()
             process = start(study, "whole", resume=False)
             code = process.wait(RUN_SECONDS)
@@ -173,7 +176,7 @@ class Studies:
                 raise RuntimeError(f"{study.name}: {len(whole)} of {TRIALS} trials: {said(study)}")
             seconds = time.monotonic() - started
             self._known[key] = dataclasses.replace(study, whole=whole, seconds=seconds)
-        return self._known[key]
+        return dataclasses.replace(self._known[key], workers=workers)
 
 
 def start(study: Study, run: str, *, resume: bool) -> subprocess.Popen[bytes]:
@@ -281,7 +284,7 @@ def hit(
     process, known = start(study, run, resume=False), dict[int, TrialRecord]()
     struck: Kind = kinds[0]
     for kind in kinds:
-        time.sleep(chance.uniform(0.0, study.seconds))
+        time.sleep(chance.uniform(0.0, HIT_WITHIN * study.seconds))
         if not strike(study, process, kind, counts[kind]):
             break
         struck = kind
@@ -329,32 +332,33 @@ def compare(
     return after
 
 
-def rounds(kills: int, seed: int, odd: Sequence[str]) -> Iterator[tuple[str, str, str, list[Kind]]]:
-    """Strategy, model, workers and two or three kinds of kill in turn, until there are enough."""
-    chance, number = random.Random(seed), 0
-    while kills > 0:
-        kinds = [KINDS[(number + step) % len(KINDS)] for step in (0, 3, 5)][: min(3, kills)]
+def rounds(seed: int, odd: Sequence[str]) -> Iterator[tuple[str, str, str, list[Kind]]]:
+    """Strategy, model, workers and three kinds of kill in turn, for ever."""
+    chance = random.Random(seed)
+    for number in itertools.count():
+        kinds = [KINDS[(number + step) % len(KINDS)] for step in (0, 3, 5)]
         yield (
             list(STRATEGIES)[number % len(STRATEGIES)],
             odd[number % len(odd)],
             chance.choice(["1", "2", "2"]),
             kinds,
         )
-        number, kills = number + 1, kills - len(kinds)
 
 
 def run(
     kills: int, *, seed: int = 0, odd: Sequence[str] = ODDITIES, root: Path | None = None
 ) -> dict[Kind, Count]:
-    """Kill so many times; what came of it, by kind."""
+    """Kill until so many have struck; what came of it, by kind."""
     counts: dict[Kind, Count] = collections.defaultdict(Count)
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory(dir=root) as folder:
         studies = Studies(Path(folder))
-        for number, (strategy, oddity, workers, kinds) in enumerate(rounds(kills, seed, odd)):
+        for number, (strategy, oddity, workers, kinds) in enumerate(rounds(seed, odd)):
+            if sum(count.tried for count in counts.values()) >= kills:
+                break
             study = studies.get(strategy, oddity, workers)
             hit(study, f"run-{number}", kinds, counts, chance)
-    return dict(counts)
+    return {kind: counts[kind] for kind in KINDS if kind in counts}
 
 
 def table(counts: dict[Kind, Count]) -> str:
