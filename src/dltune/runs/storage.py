@@ -95,6 +95,7 @@ def newest(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
 
     Raises ValueError if a session has written a trial twice.
 
+    >>> from dltune.training.history import TrialState
     >>> first, again = (TrialRecord(number=1, seed=0, state=TrialState(state), session=session)
     ...                 for session, state in enumerate(("failed", "complete")))
     >>> newest([first, again]) == [again]
