@@ -126,13 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.drop_streams()
         output.say(*_refused(refusal))
         return output.USER_MISTAKE
+    except typer.Abort:
+        return output.INTERRUPTED
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):
             raise
         output.say(*_printable(f"error: out of memory: {first_line(error)}"), MAKE_ROOM)
         return output.USER_MISTAKE
-    except typer.Abort:
-        return output.INTERRUPTED
     return code if isinstance(code, int) else output.FINE
 
 
