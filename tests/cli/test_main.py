@@ -206,6 +206,31 @@ def test_an_interrupt_is_calm(stop: BaseException, code: int, err: str, dltune) 
     assert (done.code, done.out, done.err) == (code, "", err)
 
 
+@pytest.mark.parametrize(
+    ("raised", "says"),
+    [
+        (MemoryError(), "MemoryError"),
+        (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
+        (
+            RuntimeError("can't allocate memory: 8 bytes\nat line 3"),
+            "can't allocate memory: 8 bytes",
+        ),
+    ],
+)
+def test_memory_that_runs_out_is_said(raised: Exception, says: str, dltune) -> None:
+    @app.command("large", hidden=True)
+    def large() -> None:
+        raise raised
+
+    try:
+        done = dltune("large")
+    finally:
+        app.registered_commands.pop()
+    assert done.code == 2
+    assert done.err.splitlines()[0] == f"error: out of memory: {says}"
+    assert len(done.err.splitlines()) == 2
+
+
 def test_a_reader_that_has_gone_is_no_error(study: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
