@@ -120,6 +120,7 @@ def _read(
     ]
     if again:
         readers |= read(again, text=set(again))
+    pa.default_memory_pool().release_unused()  # of the blocks, before the columns are scaled
     return readers
 
 
