@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dltune.data.dataset import Dataset
-from dltune.errors import DataError, DltuneError
+from dltune.errors import DltuneError
 from dltune.recipe.files import names_file
 from dltune.recipe.schema import DataConfig
 from dltune.runs.about import GIVEN
@@ -71,7 +71,9 @@ class DataShelf:
             return self._given
         key = config.model_dump_json()
         if key not in self._loaded:
-            dataset = _loaded(typed, folder)
+            from dltune.data.load import load_data
+
+            dataset = load_data(typed, folder=folder)
             digest = dataset.digest or hash_of_file(folder / typed.source)
             self._loaded[key], self.hashes[_source_key(config)] = dataset, digest
         return _newest(self._loaded, key)
@@ -89,18 +91,6 @@ class DataShelf:
         if key not in self._moved:
             self._moved[key] = to_device(self.dataset(config), resolve_device(device_name))
         return _newest(self._moved, key)
-
-
-def _loaded(config: DataConfig, folder: Path) -> Dataset:
-    from dltune.data.load import load_data
-
-    try:
-        return load_data(config, folder=folder)
-    except MemoryError as error:
-        raise DataError(
-            f"{config.source}: out of memory while it was loaded",
-            hint="Give it more memory, or leave out columns with data.drop.",
-        ) from error
 
 
 def _source_key(config: DataConfig) -> str:

@@ -121,7 +121,7 @@ def test_a_disk_that_is_full(temporary: Path) -> None:
     shared.folder_of(CONFIGS["classes"])
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-        with pytest.raises(DataError) as caught:
+        with pytest.raises(TrainingError) as caught:
             shared.folder_of(CONFIGS["images, without a test set"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -135,7 +135,7 @@ def test_a_disk_that_is_full(temporary: Path) -> None:
 
 def test_no_folder_for_temporary_files(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "nowhere"))
-    with pytest.raises(DataError, match="cannot write wine for the worker processes") as caught:
+    with pytest.raises(TrainingError, match="cannot write wine for the worker processes") as caught:
         SharedData(DataShelf(temporary)).folder_of(CONFIGS["classes"])
     assert "TMPDIR" in caught.value.hint
 
