@@ -260,6 +260,37 @@ def test_a_second_ctrl_c_ends_a_hanging_worker_at_once(start: Start, tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_closed_terminal_is_a_sighup(start: Start, tmp_path: Path) -> None:
+    import pty  # not there on Windows
+
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ["PYTHONPATH"] = PYTHON_PATH
+        command = [sys.executable, "-m", "dltune", "train", "one.toml", "--name", "cut"]
+        os.execv(sys.executable, command)
+    seen = b""
+    while seen.count(b"epoch") < 6:
+        seen += os.read(terminal, 4096)
+    os.close(terminal)
+    ended: list[int] = []
+
+    def has_ended() -> bool:
+        number, status = os.waitpid(process, os.WNOHANG)
+        ended.extend([os.waitstatus_to_exitcode(status)] if number else [])
+        return bool(ended)
+
+    (tmp_path / "errors").write_bytes(seen)
+    try:
+        wait_for(has_ended)
+    finally:
+        if not ended:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+    assert ended == [CODES["SIGHUP"]]
+    assert load_run(tmp_path / "runs" / "cut").trials[0].state is TrialState.INTERRUPTED
+
+
+@pytest.mark.slow
 def test_nohup_goes_on(start: Start, tmp_path: Path) -> None:
     process = start(
         *("train", "one.toml", "--name", "on", "--set", "train.epochs=60"),

@@ -56,6 +56,11 @@ def cut_off(trial: Trial) -> TrialRecord:
     return trial.record(TrialState.INTERRUPTED, "interrupted; --resume trains it again", epochs=1)
 
 
+def failed(recipe: Recipe, number: int) -> TrialRecord:
+    record = finished(recipe, number, 0.1).record
+    return dataclasses.replace(record, state=TrialState.FAILED, objective=None)
+
+
 def interrupted(recipe: Recipe, number: int, error: float) -> Finished:
     """A trial that was cut off after a good epoch."""
     one = finished(recipe, number, error)
@@ -396,6 +401,36 @@ class TestInterrupted:
             RunFolderError, match=r"keeps no weights\nTrain it again: dltune train "
         ):
             read_checkpoint(path)
+
+    def test_the_best_that_is_done_keeps_its_weights(self, path: Path, recipe: Recipe) -> None:
+        folder = opened(path)
+        append(folder, finished(recipe, 7, 0.18))  # while two that were cut off lead
+        assert read_checkpoint(path).trial == 5
+        folder.append([failed(recipe, number) for number in (5, 6)], {})
+        folder.close()
+        assert folder.best is folder.trials[7]
+        assert read_checkpoint(path).trial == 7
+        assert len(list((path / "checkpoints").iterdir())) == 2
+
+    def test_so_does_one_of_an_earlier_session(self, path: Path, recipe: Recipe) -> None:
+        folder = opened(path)
+        folder.append([failed(recipe, number) for number in (5, 6)], {})
+        folder.close()
+        assert folder.best is folder.trials[2]
+        assert read_checkpoint(path).trial == 2
+
+    def test_where_none_is_left_there_is_no_best(self, tmp_path: Path, recipe: Recipe) -> None:
+        path = tmp_path / "run"
+        folder = RunFolder.create(path, relocate(recipe, path), about())
+        append(folder, interrupted(recipe, 0, 0.3))
+        folder.close()
+        assert read_checkpoint(path).trial == 0
+        folder = opened(path)
+        folder.append([failed(recipe, 0)], {})
+        folder.close()
+        assert load_run(path).best is None
+        assert not (path / "best.toml").exists()
+        assert list((path / "checkpoints").iterdir()) == []
 
     def test_it_stays_where_it_was_brought_further(self, path: Path, recipe: Recipe) -> None:
         """A resume that is interrupted at once takes nothing away."""

@@ -119,7 +119,8 @@ def keep_run(
         with interruptible(), new_run(path, relocate(recipe, path), about) as folder:
             yield KeptRun(folder=folder, recipe=recipe, shelf=shelf)
     except KeyboardInterrupt:
-        output.say(f"stopped at once; nothing is kept in {path}")
+        if not path.exists():
+            output.say(f"stopped at once; nothing is kept in {path}")
         raise
 
 

@@ -26,6 +26,7 @@ from dltune.cli.lr_find import lr_find
 from dltune.cli.report import report
 from dltune.cli.runs import runs
 from dltune.cli.search import search
+from dltune.cli.status import drop_streams
 from dltune.cli.train import train
 from dltune.errors import DltuneError, first_line, ran_out_of_memory
 from dltune.search.interrupts import Interruption
@@ -55,7 +56,7 @@ class _Commands(TyperGroup):
             output.say("interrupted")
             return end.exit_code if isinstance(end, Interruption) else output.INTERRUPTED
         except BrokenPipeError:  # click would end the process with 1, as if trials had failed
-            output.drop_streams()
+            drop_streams()
             return output.PIPE_CLOSED
 
 
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _say_out_of_memory(refusal)
         if refusal.strerror is None:  # not from the system, but from a library
             raise
-        output.drop_streams()
+        drop_streams()
         output.say(*_refused(refusal))
         return output.USER_MISTAKE
     except typer.Abort:
@@ -140,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say_out_of_memory(error: BaseException) -> int:
-    output.drop_streams()
+    drop_streams()
     output.say(f"error: out of memory: {first_line(error)}", MAKE_ROOM)
     return output.USER_MISTAKE
 

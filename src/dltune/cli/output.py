@@ -7,7 +7,6 @@ Only this module and the status line write to a stream, so that `dltune ... | he
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import json
 import math
@@ -20,7 +19,7 @@ from typing import Any
 
 import typer
 
-from dltune.cli.status import columns_of
+from dltune.cli.status import columns_of, drop_streams, terminal_may_be_gone
 from dltune.errors import UsageError
 
 FINE = 0
@@ -44,29 +43,6 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def drop_streams() -> None:
-    """Send what a stream can no longer take to nowhere.
-
-    The interpreter flushes both when it ends, and would complain then.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-@contextlib.contextmanager
-def terminal_may_be_gone() -> Iterator[None]:
-    """Inside, what is written to a terminal that was closed (EIO) is lost, and work goes on."""
-    try:
-        yield
-    except OSError as gone:
-        if gone.errno != errno.EIO:
-            raise
-        drop_streams()
 
 
 @contextlib.contextmanager

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from dltune.cli.output import say, terminal_may_be_gone
+from dltune.cli.output import say
 from dltune.cli.status import (
     TICK_SECONDS,
     USUAL_COLUMNS,
     StatusLine,
+    terminal_may_be_gone,
     whole_seconds,
 )
 from dltune.report.numbers import count_of, show_error

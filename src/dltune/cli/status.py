@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -43,6 +44,29 @@ def whole_seconds(seconds: float) -> str:
     ('8 s', '1 min 3 s')
     """
     return f"{seconds:.0f} s" if seconds < 59.5 else show_seconds(seconds)
+
+
+def drop_streams() -> None:
+    """Send what a stream can no longer take to nowhere.
+
+    The interpreter flushes both when it ends, and would complain then.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def terminal_may_be_gone() -> Iterator[None]:
+    """Inside, what is written to a terminal that was closed (EIO) is lost, and work goes on."""
+    try:
+        yield
+    except OSError as gone:
+        if gone.errno != errno.EIO:
+            raise
+        drop_streams()
 
 
 class StatusLine:
@@ -97,7 +121,7 @@ class StatusLine:
 
     def draw(self) -> None:
         """Draw it now."""
-        with self._lock:
+        with self._lock, terminal_may_be_gone():
             if self._stream is None or self._is_open:
                 return
             self._drawn = self._clock()
@@ -142,7 +166,8 @@ class StatusLine:
         self._over.set()
         with self._lock:
             if self._stream is not None:
-                self.write_above("")
+                with terminal_may_be_gone():
+                    self.write_above("")
                 sys.stderr, self._stream = self._stream, None
 
 

@@ -161,14 +161,19 @@ class BestWeights:
         replace_file(tensors_file, packed.tensors)
         replace_file(about_file, packed.about)
 
-    def choose(self, trial: int | None, *, is_new: bool) -> None:
-        """Leave only the weights of the best trial, under the name of the best.
+    def choose(self, trial: int | None, *, keep: int | None = None, is_new: bool) -> None:
+        """Leave only the weights of the best trial, under the name of the best, and of one more.
 
-        trial   its number; None if there is none.
+        trial   number of the best; None if there is none.
+        keep    of the best that is done, whose weights stay under its number where another leads:
+                one that was interrupted, and may come to nothing when it is trained again.
         is_new  whether what stands there is of another trial; it goes if there is nothing newer.
         """
         waiting = [self._path(f"trial-{trial}", ending) for ending in ENDINGS]
         best = [self._path(BEST, ending) for ending in ENDINGS]
+        if keep is not None and keep != trial and self._stands_for() == keep:
+            for source, ending in zip(best, ENDINGS, strict=True):
+                os.replace(source, self._path(f"trial-{keep}", ending))
         if trial is not None and waiting[-1].exists():
             for source, target in zip(waiting, best, strict=True):
                 if source.exists():  # else a kill came between the two
@@ -177,7 +182,16 @@ class BestWeights:
             for file in best:
                 file.unlink(missing_ok=True)
         for other in self._folder.glob("trial-*"):
-            other.unlink()
+            if keep == trial or other.stem != f"trial-{keep}":
+                other.unlink()
+
+    def _stands_for(self) -> int | None:
+        """The number of the trial whose weights have the name of the best; None for none."""
+        try:
+            about = json.loads(self._path(BEST, ENDINGS[-1]).read_text(encoding="utf-8"))
+            return int(about["trial"])
+        except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
+            return None
 
     def _path(self, stem: str, ending: str) -> Path:
         return self._folder / f"{stem}{ending}"

@@ -66,6 +66,7 @@ class RunFolder:
         self.interrupted: dict[int, TrialRecord] = {}
         self._has_doubles = False  # in the CSV files: of trials that were interrupted before
         self.best: TrialRecord | None = None
+        self._best_done: TrialRecord | None = None
         self.notes: list[str] = []
         self._lock = lock
         self._storage = storage_of(path)
@@ -111,9 +112,7 @@ class RunFolder:
             folder = cls(path, run.recipe, about, lock)
             folder.notes = rewrite_csv(path, folder._trials_csv, trials)
             folder._take(trials)
-            best = None if folder.best is None else folder.best.number
-            folder._weights.choose(best, is_new=False)
-            folder._write_best_recipe()
+            folder._choose_best(is_new=folder.best is None)
         except BaseException:
             lock.release()
             raise
@@ -171,22 +170,22 @@ class RunFolder:
 
         An interrupted one that an earlier session had brought further stays as it was.
 
-        checkpoints  by number; needed of no trial but the best.
+        checkpoints  by number; needed of no trial but the best, and the best that is done.
         """
         trials = [trial for trial in trials if not self._was_further(trial)]
         number = len(self.about.sessions) - 1
         trials = [dataclasses.replace(trial, session=number) for trial in trials]
         append_history(self.path / HISTORY, (one for trial in trials for one in trial.history))
-        before, best = self.best, self._best_with(trials)
-        if best is not None and best is not before and best.number in checkpoints:
-            self._weights.write(best.number, checkpoints[best.number])
+        before = (self.best, self._best_done)
+        for one in (self._best_with(trials), self._best_done_with(trials)):
+            if one is not None and one not in before and one.number in checkpoints:
+                self._weights.write(one.number, checkpoints[one.number])
         self._storage.append(trials, self.recipe.space)
         # Not before: after a failed write (a full disk) these trials do not count.
         self._take(trials)
         self._trials_csv.append(trials)
-        if self.best is not None and self.best is not before:
-            self._weights.choose(self.best.number, is_new=True)
-            self._write_best_recipe()
+        if self.best is not before[0] or self._best_done is not before[1]:
+            self._choose_best(is_new=self.best is not before[0])
 
     def write_result(self, document: Mapping[str, Any], text: str) -> None:
         """Keep what a command that trains no trials has come to, as JSON and as it was shown."""
@@ -230,23 +229,37 @@ class RunFolder:
             best = better(best, trial)
         return best
 
+    def _best_done_with(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
+        best = self._best_done
+        for trial in trials:
+            if trial.state is not TrialState.INTERRUPTED:
+                best = better(best, trial.without_history())
+        return best
+
     def _take(self, trials: Iterable[TrialRecord]) -> None:
         trials = [trial.without_history() for trial in trials]
-        self.best = self._best_with(trials)
+        self.best, self._best_done = self._best_with(trials), self._best_done_with(trials)
         for trial in trials:
             self._has_doubles |= self.interrupted.pop(trial.number, None) is not None
             was_cut = trial.state is TrialState.INTERRUPTED
             (self.interrupted if was_cut else self.trials)[trial.number] = trial
 
-    def _write_best_recipe(self) -> None:
-        if self.best is not None:
-            metric = f"{self.about.metric} {self.best.objective!r}"
-            title = f"# Trial {self.best.number} of {self.path.name}: {metric}\n"
-            fixed = recipe_text_with(self.recipe, self.best.values)
-            # With the trial's own seed: `dltune train best.toml` trains this very trial again.
-            seed = f"train.seed={self.best.seed}"
-            text = parse_recipe(fixed, folder=self.path, overrides=[seed]).text
-            replace_file(self.path / BEST_RECIPE, title + _with_format(text))
+    def _choose_best(self, *, is_new: bool) -> None:
+        """Let the weights and `best.toml` be those of the best.
+
+        is_new  whether another trial was the best before.
+        """
+        best, done = self.best, self._best_done
+        keep = None if done is None else done.number
+        self._weights.choose(None if best is None else best.number, keep=keep, is_new=is_new)
+        if best is None:
+            (self.path / BEST_RECIPE).unlink(missing_ok=True)
+            return
+        title = f"# Trial {best.number} of {self.path.name}: {self.about.metric} {best.objective!r}"
+        fixed = recipe_text_with(self.recipe, best.values)
+        # With the trial's own seed: `dltune train best.toml` trains this very trial again.
+        text = parse_recipe(fixed, folder=self.path, overrides=[f"train.seed={best.seed}"]).text
+        replace_file(self.path / BEST_RECIPE, f"{title}\n{_with_format(text)}")
 
 
 def _with_format(text: str) -> str:

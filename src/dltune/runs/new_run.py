@@ -56,7 +56,7 @@ def new_run(path: Path, recipe: Recipe, about: About) -> Iterator[RunFolder]:
     try:
         yield folder
     except BaseException:
-        if not folder.trials and not (path / RESULT).exists():
+        if not (folder.trials or folder.interrupted or (path / RESULT).exists()):
             shutil.rmtree(path)
         raise
     finally:

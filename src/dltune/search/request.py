@@ -90,7 +90,7 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
         strategy=request.strategy,
         seed=request.seed,
         options=request.options,
-        last=max((trial.number for trial in run.done), default=None),
+        last=max((trial.number for trial in run.trials), default=None),
         trials=request.trials,
     )
     strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)

@@ -16,7 +16,7 @@ from dltune.training.measure import Measured
 class Stop:
     """Why a trial cannot go on.
 
-    state   diverged or failed.
+    state   diverged, failed or interrupted.
     reason  typed and short, as it stands in `trials.csv`.
     """
 

@@ -100,7 +100,7 @@ class TrialRecord:
     reason      empty for a trial that ran to its end; else typed: "non-finite loss", "out of
                 memory", "user model: ..." and the like.
     objective   the metric that is minimised, at the best epoch; None for a trial that diverged or
-                failed, and for one of which no weights are left.
+                failed, and for an interrupted one that has no good epoch or has lost its weights.
     best_epoch  the epoch with the smallest objective, from 1; the errors, losses and weights are
                 of that epoch.
     epochs      epochs that were run.
@@ -167,7 +167,7 @@ def without_gap(trials: Mapping[int, TrialRecord]) -> list[TrialRecord]:
 
 
 def best_trials(trials: Iterable[TrialRecord], count: int | None = None) -> list[TrialRecord]:
-    """The complete trials, best first; of equal ones the earlier first.
+    """Those that are `ranked`, best first; of equal ones the earlier first.
 
     count  at most so many; None for all.
 
@@ -182,5 +182,5 @@ def best_trials(trials: Iterable[TrialRecord], count: int | None = None) -> list
 
 
 def better(first: TrialRecord | None, second: TrialRecord) -> TrialRecord | None:
-    """The better of the best so far and a new one; None while no trial is complete."""
+    """The better of the best so far and a new one; None while none is `ranked`."""
     return next(iter(best_trials([second] if first is None else [first, second])), None)
