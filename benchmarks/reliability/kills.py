@@ -340,7 +340,8 @@ def rounds(seed: int, odd: Sequence[str]) -> Iterator[tuple[str, str, str, list[
         yield (
             list(STRATEGIES)[number % len(STRATEGIES)],
             odd[number % len(odd)],
-            chance.choice(["1", "2", "2"]),
+            # With one worker, what ends its process ends the search: the page says so.
+            "2" if odd[number % len(odd)] == "exits" else chance.choice(["1", "2", "2"]),
             kinds,
         )
 
