@@ -169,7 +169,7 @@ class Studies:
             started = time.monotonic()
             process = start(study, "whole", resume=False)
             code = process.wait(RUN_SECONDS)
-            if code not in (0, 1):
+            if code not in (0, 1) or not (folder / "runs").exists():
                 raise RuntimeError(f"{study.name}: ended with {code}: {said(study)}")
             whole = load_run(folder / "runs" / "whole", histories="none").done
             if len(whole) < TRIALS:

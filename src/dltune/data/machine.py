@@ -70,6 +70,15 @@ def _left_of_address_space(free: int) -> int:
     return limit - pages * resource.getpagesize()
 
 
+def oom_kills() -> int:
+    """How many processes Linux has killed because memory ran out; 0 elsewhere."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
 def _free_of_machine(system: Path) -> int:
     available = _table(system / "proc/meminfo", ":").get("MemAvailable")
     if available is not None:

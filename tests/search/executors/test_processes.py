@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from dltune.search.executors.processes import (
+from dltune.data.machine import oom_kills
+from dltune.search.executors.inherited import (
     THREAD_VARIABLES,
-    Worker,
     environment,
-    oom_kills,
-    reason_of,
     threads_in_environment,
     without_main,
+)
+from dltune.search.executors.processes import (
+    Worker,
+    reason_of,
     worker_context,
 )
 from dltune.search.executors.worker import Ready, WorkerSetup
@@ -104,3 +106,21 @@ def test_linux_counts_whom_it_kills_for_memory() -> None:
     if not counter.exists() or "oom_kill " not in counter.read_text():
         pytest.skip("this system does not count")
     assert f"oom_kill {oom_kills()}\n" in counter.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no server elsewhere")
+def test_a_long_name_of_the_temporary_folder(tmp_path: Path) -> None:
+    """The path of a socket has 107 bytes."""
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    program = (
+        "from dltune.search.executors.processes import start_server\n"
+        "import tempfile\n"
+        "start_server()\n"
+        "print(tempfile.gettempdir())"
+    )
+    environment = os.environ | {"TMPDIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"{folder}\n")

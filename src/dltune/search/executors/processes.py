@@ -15,15 +15,17 @@ import math
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from dltune.data.machine import oom_kills
+from dltune.search.executors.inherited import environment, threads_in_environment, without_main
 from dltune.search.interrupts import SIGNALS, TEMPORARY, without_signals
 
 if TYPE_CHECKING:
@@ -36,15 +38,10 @@ PRELOADED = "dltune.search.executors.preload"
 # Tells the server which process it must not outlive; `preload` reads it.
 COORDINATOR_VARIABLE = "DLTUNE_COORDINATOR"
 
-# Read by the thread pools of torch and numpy when these are loaded.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
 SIGKILL = 9
+
+# As Python names the server's socket, and what Linux takes for a path (`sun_path`, less its end).
+SOCKET, LONGEST_SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx", 107
 
 # After the end of a worker's pipe, until the system says how the process ended: far more than it
 # needs, unless the process lives on without its pipe.
@@ -68,10 +65,9 @@ def start_server() -> None:
     if not HAS_SERVER:
         return
     from multiprocessing import forkserver
-    from multiprocessing.util import get_temp_dir
 
     worker_context()
-    TEMPORARY.append(get_temp_dir())  # the server's, which this process removes at its end
+    TEMPORARY.append(_server_folder())
     with without_signals(SIGNALS[2:]):  # the other two it blocks, and lets through when it is done
         resource_tracker.ensure_running()
     # Linux takes the end of the thread that has started a process for the end of the parent.
@@ -81,47 +77,20 @@ def start_server() -> None:
         forkserver.ensure_running()
 
 
-@contextlib.contextmanager
-def without_main() -> Iterator[None]:
-    """Processes that are started inside do not run the main script first.
+def _server_folder() -> str:
+    """The folder of the server's socket, which Python removes when this process ends.
 
-    They would, to find what a task has from it. Here a task has nothing from it, and a script that
-    starts a search without `if __name__ == "__main__"` would start one in every worker.
+    A TMPDIR whose name leaves no room in the path of a socket is not used.
     """
-    main = sys.modules["__main__"]
-    names = [name for name in ("__file__", "__spec__") if hasattr(main, name)]
-    before = {name: getattr(main, name) for name in names}
-    for name in names:
-        setattr(main, name, None)
+    from multiprocessing.util import get_temp_dir
+
+    wanted = tempfile.gettempdir()
     try:
-        yield
+        if len(os.fsencode(wanted + SOCKET)) > LONGEST_SOCKET:
+            tempfile.tempdir = "/tmp"
+        return get_temp_dir()
     finally:
-        for name, value in before.items():
-            setattr(main, name, value)
-
-
-def threads_in_environment(threads: int) -> dict[str, str]:
-    """What a process needs in its environment to begin with so many threads."""
-    return dict.fromkeys(THREAD_VARIABLES, str(threads))
-
-
-@contextlib.contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """Processes that are started inside have these variables.
-
-    >>> with environment({"OMP_NUM_THREADS": "3"}): os.environ["OMP_NUM_THREADS"]
-    '3'
-    """
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        tempfile.tempdir = wanted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -286,12 +255,3 @@ def reason_of(exit_code: int | None, *, oom_kills: int) -> str:
             return "out of memory"
         return f"worker killed (signal {-exit_code})"
     return f"worker exited (code {exit_code or 0})"
-
-
-def oom_kills() -> int:
-    """How many processes Linux has killed because memory ran out; 0 elsewhere."""
-    try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

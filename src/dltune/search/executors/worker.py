@@ -22,9 +22,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from dltune.search.executors.inherited import threads_in_environment
 from dltune.search.executors.jobs import Told
 from dltune.search.executors.parent import end_with
-from dltune.search.executors.processes import PRELOADED, threads_in_environment
+from dltune.search.executors.processes import PRELOADED
 from dltune.search.executors.protocol import EpochEnded, TrialEnded
 from dltune.search.executors.shared_data import MappedShelf
 from dltune.search.executors.trainer import Trainer
