@@ -187,8 +187,10 @@ def start(study: Study, run: str, *, resume: bool) -> subprocess.Popen[bytes]:
         "TMPDIR": str(study.folder / "temporary"),
     }
 
-    def as_a_terminal_does() -> None:  # a shell that starts this in the background switches it off
+    def as_a_terminal_does() -> None:  # a shell in the background, or nohup, switches some off
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     with (study.folder / "said").open("ab") as said:
         return subprocess.Popen(
