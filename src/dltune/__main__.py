@@ -13,13 +13,14 @@ def main() -> int:
     from dltune.cli.main import main as run
 
     outside = Leave(always=False)
-    install(outside)
     try:
+        install(outside)
         return run()
-    except Exception:
+    except BaseException:
         if not outside.number:
             raise
-        # The signal has struck inside a library, which made another exception of it.
+        # The signal has struck outside of a command, or inside a library, which made another
+        # exception of it.
         sys.stderr.write("interrupted\n")
         return Interruption(outside.number).exit_code
     finally:
