@@ -14,7 +14,7 @@ from dltune.runs.run import load_run
 from tests.search.recipes import SMALL
 
 # Counts what a start does to files below the folder of the runs, and kills the process before one
-# of these operations. A search's start is over when torch is loaded for the first trial, and it is
+# of these operations. A search's start is over when its first trial begins to train, and it is
 # killed then at the latest; a training is killed before its operations until its end.
 PROGRAM = """
 import os, signal, sys
@@ -24,7 +24,7 @@ seen = 0
 
 def watch(event, details):
     global seen
-    if arguments[0] == "search" and event == "import" and details[0] == "torch":
+    if arguments[0] == "search" and event == "import" and details[0] == "dltune.training.loop":
         os.write(1, b"over")
         os.kill(os.getpid(), signal.SIGKILL)
     if event == "open" or event.startswith(("os.", "fcntl.", "shutil.")):
