@@ -112,6 +112,8 @@ class RunFolder:
             folder = cls(path, run.recipe, about, lock)
             folder.notes = rewrite_csv(path, folder._trials_csv, trials)
             folder._take(trials)
+            if folder.interrupted:  # else a kill would leave rows of both trainings of a trial
+                folder._trials_csv.rewrite(folder.trials.values())
             folder._choose_best(is_new=folder.best is None)
         except BaseException:
             lock.release()
@@ -195,7 +197,7 @@ class RunFolder:
 
     def sort(self) -> None:
         """Put the rows of both CSV files in order of number, one for each trial or epoch."""
-        if self._has_doubles:
+        if self._has_doubles or self.interrupted:
             everything = self.trials | self.interrupted
             self._trials_csv.rewrite(everything[number] for number in sorted(everything))
             keep_history(self.path / HISTORY, everything)
