@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability.kills import members
 from dltune.errors import RunFolderError
 from dltune.runs.checkpoint import read_checkpoint
 from dltune.runs.run import load_run
@@ -95,20 +96,6 @@ def fixture_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
             os.kill(member, signal.SIGKILL)
         process.kill()
         process.wait()
-
-
-def members(session: int) -> list[int]:
-    """The living processes of a session."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            _, _, rest = status.read_text().rpartition(")")
-        except OSError:
-            continue
-        state, _, _, of_session = rest.split()[:4]
-        if int(of_session) == session and state != "Z":
-            found.append(int(status.parent.name))
-    return found
 
 
 def wait_for(come: Callable[[], object]) -> None:

@@ -14,7 +14,6 @@ from dltune.cli.status import (
     TICK_SECONDS,
     USUAL_COLUMNS,
     StatusLine,
-    terminal_may_be_gone,
     whole_seconds,
 )
 from dltune.report.numbers import count_of, show_error
@@ -98,15 +97,10 @@ class SearchProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with terminal_may_be_gone():
-            self._status.__exit__(kind, error, trace)
+        self._status.__exit__(kind, error, trace)
 
     def __call__(self, event: StudyEvent) -> None:
         """Take in one event."""
-        with terminal_may_be_gone():
-            self._take(event)
-
-    def _take(self, event: StudyEvent) -> None:
         if event.kind is EventKind.STARTED:
             say(*event.notes, announcement(event, self._folder))
             self._said = float(event.done)
