@@ -205,6 +205,7 @@ def start_long(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_folder(own: Path) -> None:
     process = start_long(own)
     assert (own / "runs" / "long").is_dir()
@@ -216,6 +217,7 @@ def test_ctrl_c_leaves_no_folder(own: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills, and locks a folder")
+@pytest.mark.slow
 def test_what_was_killed_makes_room_for_its_name(own: Path, dltune) -> None:
     process = start_long(own)
     process.kill()

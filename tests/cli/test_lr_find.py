@@ -471,6 +471,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+@pytest.mark.slow
 def test_ctrl_c_during_the_validation_leaves_the_recipe(recipe: Path) -> None:
     words = ["lr-find", "wine.toml", "--apply", "lr", "--validate", *FAST]
     done = subprocess.run(
@@ -488,6 +489,7 @@ def test_ctrl_c_during_the_validation_leaves_the_recipe(recipe: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+@pytest.mark.slow
 def test_ctrl_c_at_any_time_is_calm(recipe: Path) -> None:
     """Once the validation was announced, whatever is done just then."""
     words = ["--apply", "lr", "--validate", "--set", "train.epochs=100000"]

@@ -84,6 +84,7 @@ def test_closed_streams(study: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["search", "--trials", "1"], ["train", "--set", "optim.lr=1e-3"]], ids=lambda w: w[0]
 )
+@pytest.mark.slow
 def test_runs_started_at_the_same_time_take_different_numbers(
     words: list[str], folder: Path
 ) -> None:

@@ -57,6 +57,13 @@ def build(inputs, outputs):
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
+def answer_all_but(ignored: tuple[int, ...] = ()) -> None:
+    """Take signals as a process of a terminal does, whatever has started the tests."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in ignored else default)
+
+
 @pytest.fixture(name="start")
 def fixture_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Starts a command as a session of its own, as a terminal does; ends what is left of it."""
@@ -68,11 +75,6 @@ def fixture_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     started = []
 
     def start(*arguments: str, ignored: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
-        def as_a_terminal_does() -> None:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-                signal.signal(number, signal.SIG_IGN if number in ignored else default)
-
         environment = os.environ | {
             "PYTHONPATH": PYTHON_PATH,
             "TMPDIR": str(tmp_path / "temporary"),
@@ -85,7 +87,7 @@ def fixture_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
                 stderr=errors,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=as_a_terminal_does,
+                preexec_fn=lambda: answer_all_but(ignored),
             )
         started.append(process)
         return process
@@ -252,6 +254,7 @@ def test_a_closed_terminal_is_a_sighup(start: Start, tmp_path: Path) -> None:
 
     process, terminal = pty.fork()
     if process == 0:
+        answer_all_but()
         os.environ["PYTHONPATH"] = PYTHON_PATH
         command = [sys.executable, "-m", "dltune", "train", "one.toml", "--name", "cut"]
         os.execv(sys.executable, command)

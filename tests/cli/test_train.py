@@ -174,6 +174,7 @@ def start_long(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+@pytest.mark.slow
 def test_ctrl_c_stops_after_the_update_and_keeps_what_was_trained(dltune, folder: Path) -> None:
     process = start_long(folder)
     process.send_signal(signal.SIGINT)
@@ -190,6 +191,7 @@ def test_ctrl_c_stops_after_the_update_and_keeps_what_was_trained(dltune, folder
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once_and_leaves_no_run_folder(folder: Path) -> None:
     # A step that never ends, so that the first Ctrl-C has nothing to wait for.
     (folder / "slow.py").write_text(

@@ -112,6 +112,7 @@ def search_in_workers(folder: Path, *words: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_prints_of_workers_do_not_break_the_json(folder: Path) -> None:
     (folder / "net.py").write_text(NET % "pass")
     done = search_in_workers(folder, "--trials", "4", "--stack", "2", "--json")

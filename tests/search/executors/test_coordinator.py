@@ -171,6 +171,7 @@ class TestProcesses:
         tracebacks = errors.count("Traceback") - errors.count("During handling of the above")
         assert tracebacks == (0 if process.returncode == 0 else 1), (process.returncode, errors)
 
+    @pytest.mark.slow
     def test_an_error_in_the_caller_leaves_nobody(self, start: Start) -> None:
         process = start("fails")
         _, errors = process.communicate(timeout=60)
@@ -194,7 +195,7 @@ class TestProcesses:
     @pytest.mark.parametrize(
         ("trials", "number"),
         [
-            ("slow", signal.SIGKILL),
+            pytest.param("slow", signal.SIGKILL, marks=pytest.mark.slow),
             pytest.param("hangs", signal.SIGKILL, marks=pytest.mark.slow),
             ("keeps_the_lock", signal.SIGKILL),
             pytest.param("keeps_the_lock", signal.SIGTERM, marks=pytest.mark.slow),
