@@ -342,8 +342,7 @@ def rounds(seed: int, odd: Sequence[str]) -> Iterator[tuple[str, str, str, list[
         yield (
             list(STRATEGIES)[number % len(STRATEGIES)],
             odd[number % len(odd)],
-            # With one worker, what ends its process ends the search: the page says so.
-            "2" if odd[number % len(odd)] == "exits" else chance.choice(["1", "2", "2"]),
+            chance.choice(["1", "2", "2"]),
             kinds,
         )
 

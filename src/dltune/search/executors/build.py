@@ -57,6 +57,7 @@ def build_executor(
     workers: WorkersOption = "auto",
     stack: StackOption = "auto",
     trial_timeout: float | None = None,
+    users_model: bool = False,
 ) -> Executor:
     """The executor for a study, with its processes on their way.
 
@@ -66,10 +67,12 @@ def build_executor(
     device         `train.device` of the recipe.
     code_folders   below which Python files are the user's.
     workers        processes; 1 trains in this one, which then loads torch, unless there is a
-                   limit: nothing can stop a training in this process.
+                   limit or a model of the user's: nothing can stop a training in this process,
+                   and code that ends its process would end the study.
     stack          "auto" measures once for each shape, "off" trains one after another, a number
                    makes stacks of at most so many trials without measuring.
     trial_timeout  seconds that a trial may train; None: no limit.
+    users_model    whether a factory of the user's makes the models.
 
     The options must have passed `check_options`. Raises RunFolderError if `stack.json` is damaged.
     """
@@ -77,7 +80,7 @@ def build_executor(
 
     book = PlanBook(folder / STACK_FILE, stack)
     count = worker_count(workers, device=device, trials=trials)
-    if count == 1 and trial_timeout is None:
+    if count == 1 and trial_timeout is None and not users_model:
         from dltune.search.executors.in_process import InProcess
 
         return InProcess(shelf, folder, book=book, code_folders=code_folders)
