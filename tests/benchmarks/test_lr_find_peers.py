@@ -78,7 +78,7 @@ def test_the_updates_are_those_of_dltune(case: Case, lr_find: Import) -> None:
         plain_loss.backward()
         optimizer.step()
         assert learner.gradients([batch]).item() == pytest.approx(plain_loss.item(), rel=1e-4)
-        learner.apply()
+        learner.apply(0.01)
 
 
 @every_task

@@ -54,7 +54,7 @@ def test_a_look_and_an_update_are_those_of_plain_torch(wine: DeviceData, stacked
     weights = [weight.detach().clone().requires_grad_() for weight in learner.parameters]
     features = wine.train.features.double()
     for (look,), (batch,), rate in zip(
-        looks, learner.update_batches().epoch(), [0.1, 0.2, 0.0], strict=False
+        looks, learner.update_batches(), [0.1, 0.2, 0.0], strict=False
     ):
         outputs = features[batch] @ weights[0].T + weights[1]
         loss = F.cross_entropy(outputs, wine.train.targets[batch])

@@ -71,7 +71,7 @@ def test_a_loss_belongs_to_the_rate_of_the_update_before_it(wine: DeviceData) ->
     weight, bias = (w.detach().clone().requires_grad_() for w in learner.parameters)
     rates, losses = exponential_rates(1e-3, 1e-1, 20), []
     while len(losses) < 21:
-        for (batch,) in learner.update_batches().epoch():
+        for (batch,) in learner.update_batches():
             outputs = wine.train.features[batch] @ weight.T + bias
             loss = F.cross_entropy(outputs, wine.train.targets[batch])
             gradients = torch.autograd.grad(loss, [weight, bias])

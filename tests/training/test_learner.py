@@ -29,12 +29,11 @@ def train_by_hand(learner: Learner, data: DeviceData, *, epochs: int, l2: float)
     model[1] = nn.Linear(13, 8, bias=False)
     model.load_state_dict(learner.weights())
     twin = Learner(config, seed=5, data=data, folder=Path())  # for its order of batches
-    order = twin.update_batches()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, foreach=False)
     updates = epochs * learner.updates_per_epoch
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=updates)
     for _ in range(epochs):
-        for batches in order.epoch():
+        for batches in twin.update_batches():
             optimizer.zero_grad()
             for rows in batches:
                 outputs = model(data.train.features[rows])
@@ -91,14 +90,14 @@ def test_last_update_is_described_by_its_definitions(wine: DeviceData) -> None:
     after = learner.weights()
     change = torch.cat([(after[k] - before[k]).flatten() for k in before]).norm().item()
     size = torch.cat([before[k].flatten() for k in before]).norm().item()
-    assert update.lr == 0.1
+    assert update.lr == [0.1]
     # plain descent: the change is lr times the gradient
-    assert update.grad_norm == pytest.approx(change / 0.1, rel=1e-4)
-    assert update.update_ratio == pytest.approx(change / size, rel=1e-4)
+    assert update.grad_norm == [pytest.approx(change / 0.1, rel=1e-4)]
+    assert update.update_ratio == [pytest.approx(change / size, rel=1e-4)]
 
 
 def test_gradient_norm_is_that_before_clipping(wine: DeviceData) -> None:
-    def grad_norm(**regularize: float) -> float:
+    def grad_norm(**regularize: float) -> list[float]:
         config = make_config(regularize=regularize, train={"batch_size": "full", "epochs": 1})
         return Learner(config, seed=1, data=wine, folder=Path()).run_epoch().grad_norm
 
@@ -119,7 +118,7 @@ def test_accumulated_batches_of_unequal_size_equal_one_large_batch(wine: DeviceD
     """106 examples in batches of 40 are 40, 40 and 26; each example counts alike."""
     accumulated = make_config(train={"batch_size": 40, "accumulate": 3, "epochs": 1})
     learner = Learner(accumulated, seed=1, data=wine, folder=Path())
-    (batches,) = learner.update_batches().epoch()
+    (batches,) = learner.update_batches()
     assert [len(batch) for batch in batches] == [40, 40, 26]
     loss = learner.gradients(batches)
     gradients = [weight.grad.clone() for weight in learner.parameters if weight.grad is not None]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import dltune.training.measure as module
 from dltune.data.device import Tensors
-from dltune.training.measure import DeadUnits, measure
+from dltune.training.measure import DeadUnits, measure_model
 
 
 def test_measures_in_eval_mode_and_by_chunks_alike(monkeypatch) -> None:
@@ -20,10 +20,12 @@ def test_measures_in_eval_mode_and_by_chunks_alike(monkeypatch) -> None:
     outputs = model(split.features)
     expected_loss = F.cross_entropy(outputs, split.targets).item()
     wrong = int((outputs.argmax(dim=1) != split.targets).sum())
-    for chunk in (8192, 7):
-        monkeypatch.setattr(module, "CHUNK_EXAMPLES", chunk)
+    for batch, least in ((8192, 128), (7, 1)):
+        monkeypatch.setitem(module.LEAST_CHUNK, "cpu", least)
         model.train()
-        measured = measure(model, split, loss=F.cross_entropy, task="classification")
+        measured = measure_model(
+            model, split, loss=F.cross_entropy, task="classification", batch=batch
+        )
         torch.testing.assert_close(measured.loss, expected_loss)
         assert measured.error == wrong / 50
 

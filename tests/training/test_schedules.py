@@ -19,7 +19,7 @@ from dltune.recipe.schema import (
     ScheduleConfig,
     StepConfig,
 )
-from dltune.training.schedules import lr_factor, momentum_at, peak_note, peak_notes, warmup_updates
+from dltune.training.schedules import lr_factor, momenta, peak_note, peak_notes, warmup_updates
 from dltune.training.updates import updates_per_epoch
 from tests.training.configs import make_config
 
@@ -86,7 +86,7 @@ def test_one_cycle_equals_torch_in_rate_and_momentum() -> None:
         group = optimizer.param_groups[0]
         rate = lr_factor(schedule, update, updates=UPDATES, updates_per_epoch=PER_EPOCH)
         assert rate == pytest.approx(group["lr"])
-        assert momentum_at(schedule, update, updates=UPDATES) == pytest.approx(group["momentum"])
+        assert momenta(schedule, update, 1, updates=UPDATES) == pytest.approx(group["momentum"])
         optimizer.step()
         if update + 1 < UPDATES:
             scheduler.step()
@@ -163,7 +163,7 @@ def test_cosine_with_a_warmup_equals_torch() -> None:
 
 
 def test_momentum_is_left_alone_by_other_schedules() -> None:
-    assert momentum_at(CosineConfig(), 3, updates=10) is None
+    assert momenta(CosineConfig(), 3, 1, updates=10) is None
 
 
 @given(

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from dltune.data.device import DeviceData
 from dltune.recipe.schema import Config
-from dltune.training.measure import measure
+from dltune.training.measure import measure_model
 from dltune.training.schedules import lr_factor, warmup_updates
 from peers.plain import fresh_model, loss_of, train_loader
 from peers.result import measured, quiet
@@ -63,7 +63,7 @@ def train_prodigy(config: Config, data: DeviceData, seed: int) -> RateFreeResult
             for batch, factor in zip(loader, factors, strict=False):
                 optimizer.param_groups[0]["lr"] = factor
                 _update(model, optimizer, loss, batch)
-            yield measure(model, data.dev, loss=loss, task=data.task).loss
+            yield measure_model(model, data.dev, loss=loss, task=data.task).loss
 
     return _train(dev_losses)
 
@@ -83,7 +83,7 @@ def train_schedule_free(config: Config, data: DeviceData, seed: int) -> RateFree
                 _update(model, optimizer, loss, batch)
             optimizer.eval()
             _renew_norms(model, loader)
-            yield measure(model, data.dev, loss=loss, task=data.task).loss
+            yield measure_model(model, data.dev, loss=loss, task=data.task).loss
 
     return _train(dev_losses)
 

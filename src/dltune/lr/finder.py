@@ -49,7 +49,7 @@ class Finder:
         self._watch = watch
         with sweep_failures(config):
             learner = Learner(config, seed=config.train.seed, data=data, folder=folder)
-            self._parameters = learner.parameter_count()
+            self._parameters = learner.parameter_count
             self._stacked = self._can_stack(sum(weight.nbytes for weight in learner.parameters))
         self.updates = 0
 

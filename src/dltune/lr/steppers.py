@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from dltune.data.device import DeviceData
-from dltune.training.arithmetic import threads_for
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.stacked.learner import StackedLearner
@@ -66,7 +65,7 @@ class LoopedStepper:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """See `Stepper`."""
-        with threads_for(self._learner.update_flops()), self._learner.training():
+        with self._learner.running(), self._learner.training():
             yield
 
     def look(self) -> list[Look]:
@@ -76,12 +75,11 @@ class LoopedStepper:
 
     def update(self, rate: float) -> None:
         """See `Stepper`."""
-        self._learner.set_lr(rate)
-        self._learner.apply()
+        self._learner.apply(rate)
 
     def _endless(self) -> Iterator[list[torch.Tensor]]:
         while True:
-            yield from self._learner.update_batches().epoch()
+            yield from self._learner.update_batches()
 
 
 class StackedStepper:

@@ -27,6 +27,15 @@ class BatchOrder:
         # On the CPU whatever the device, so that the order is the same on all.
         self._generator = torch.Generator().manual_seed(seed)
 
+    @property
+    def state(self) -> torch.Tensor:
+        """Where it stands between two epochs: the generator's state, uint8."""
+        return self._generator.get_state()
+
+    @state.setter
+    def state(self, state: torch.Tensor) -> None:
+        self._generator.set_state(state)
+
     def permutation(self) -> torch.Tensor:
         """The order of the next epoch: every example once, on the CPU, (examples,)."""
         return torch.randperm(self._examples, generator=self._generator)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,48 +17,36 @@ from dltune.errors import ModelError
 from dltune.models.build import build_model
 from dltune.models.dropout import dropout_layers, seed_dropout
 from dltune.recipe.schema import Config, FactoryConfig
-from dltune.training.arithmetic import arithmetic, update_flops
-from dltune.training.batches import BatchOrder
+from dltune.training.arithmetic import arithmetic, threads_for, update_flops
+from dltune.training.base_learner import BaseLearner
+from dltune.training.history import Trial
 from dltune.training.losses import build_loss
-from dltune.training.measure import DeadUnits, Measured, measure
-from dltune.training.optimizers import FlatParameters, build_optimizer, set_rate
+from dltune.training.measure import DeadUnits, Measured, measure_model
+from dltune.training.optimizers import (
+    FlatParameters,
+    build_optimizer,
+    load_slots,
+    set_rate,
+    slots_of,
+)
 from dltune.training.randomness import RandomStream
+from dltune.training.rates import EpochRates
 from dltune.training.regularizers import (
     add_penalty_gradients,
     apply_max_norm,
     clip_gradients,
     penalized_weights,
 )
-from dltune.training.schedules import lr_factor, momentum_at
 from dltune.training.seeds import derive_seed
-from dltune.training.updates import batch_examples, updates_per_epoch
-
-# A finished trial's train loss and error are measured on at most this many examples (or as many as
-# dev has): their standard error is then at most 0.5 / sqrt(20 000) = 0.35 points, far below what a
-# diagnosis asks for.
-MEASURED_TRAIN_EXAMPLES = 20_000
-
-# After every epoch as many as dev has will do, as the curves of both are then as smooth; and so
-# many where dev is smaller. All of them would take as long as half of the updates of a small model.
-CURVE_TRAIN_EXAMPLES = 256
-
+from dltune.training.state import TrainingState, on_cpu
 
 # Up to here one vector for all parameters saves more calls than its copy of the gradients costs:
 # 70 us are saved, and 300 000 values take 150 us to copy.
 FLAT_VALUES = 100_000
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Update:
-    """What an epoch's last optimizer update looked like: see `EpochRecord`."""
-
-    lr: float
-    grad_norm: float
-    update_ratio: float
-
-
-class Learner:
-    """Everything of one trial that changes while it trains.
+class Learner(BaseLearner):
+    """One trial under training, by torch.optim, for any module.
 
     config  every value fixed.
     seed    decides initial weights, data order and dropout, each with a stream of its own.
@@ -72,7 +59,8 @@ class Learner:
 
     def __init__(self, config: Config, *, seed: int, data: DeviceData, folder: Path) -> None:
         self.config = config
-        self.data = data = in_double(data) if config.train.precision == "float64" else data
+        data = in_double(data) if config.train.precision == "float64" else data
+        super().__init__([Trial(number=0, config=config, seed=seed)], data)
         self._random = RandomStream(derive_seed(seed, "model"), data.device)
         with self._random.active():
             model = build_model(
@@ -80,7 +68,7 @@ class Learner:
             )
         built_in = not isinstance(config.model, FactoryConfig)
         if built_in:
-            check_batch_norm(model, batch_examples(config.train, len(data.train)))
+            check_batch_norm(model, self.batch)
             seed_dropout(model, dropout_seeds(seed, len(dropout_layers(model))))
         self.model: nn.Module = model.to(data.device, data.train.features.dtype)
         # Compiled or not, the weights are the module's.
@@ -90,42 +78,27 @@ class Learner:
         self._loss = build_loss(config, task=data.task)
         self._plain_loss = build_loss(config, task=data.task, smoothing=False)
         # A user's module may leave some parameters out of a pass: those stay separate tensors.
-        is_small = self.parameter_count() <= FLAT_VALUES
+        is_small = self.parameter_count <= FLAT_VALUES
         self._flat = FlatParameters(self.parameters) if built_in and is_small else None
         self._updated = [self._flat.vector] if self._flat else self.parameters
         self._optimizer = build_optimizer(config.optim, self._updated, device=data.device)
-        self._order = BatchOrder(
-            config.train, len(data.train), seed=derive_seed(seed, "order"), device=data.device
-        )
-        self._measured_train = train_sample(data, CURVE_TRAIN_EXAMPLES)
         self._dead_units = DeadUnits(self.model)
-        self.updates_per_epoch = updates_per_epoch(config.train, len(data.train))
-        self.updates = self.updates_per_epoch * config.train.epochs
-        self._done = 0  # updates
+        self._best: dict[str, Any] | None = None
 
-    def run_epoch(self, interrupted: Callable[[], object] = bool) -> Update | None:
-        """Train on every batch of one epoch at the schedule's rates; describes its last update.
+    @classmethod
+    def of(cls, state: TrainingState, data: DeviceData, *, folder: Path) -> Learner:
+        """The learner of a trial that goes on from where it stands."""
+        trial = state.trial
+        learner = cls(trial.config, seed=trial.seed, data=data, folder=folder)
+        learner.trials = [trial]
+        learner._load(state)
+        return learner
 
-        interrupted  asked after every update but the last; where it says so, None comes back.
-        """
-        with contextlib.closing(self.epoch_updates()) as updates:
-            return next((one for one in updates if one is not None or interrupted()), None)
-
-    def epoch_updates(self) -> Generator[Update | None, None, None]:
-        """The updates of one epoch, each done when it is asked for; the last one is described."""
-        last = self.updates_per_epoch - 1
-        with self.training():
-            for number, batches in enumerate(self._order.epoch()):
-                lr, momentum = self._rate(self._done)
-                set_rate(self._optimizer, lr, momentum)
-                self.gradients(batches)
-                self._done += 1
-                if number < last:
-                    self.apply()
-                    yield None
-                else:
-                    grad_norm, ratio = self._measured_apply()
-                    yield Update(lr=lr, grad_norm=grad_norm, update_ratio=ratio)
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """See `BaseLearner`."""
+        with threads_for(update_flops(self.parameter_count, self.batch)), self._random.active():
+            yield
 
     def own_randomness(self) -> AbstractContextManager[None]:
         """Inside, whatever draws random numbers draws from the trial's own stream."""
@@ -137,6 +110,15 @@ class Learner:
         self.model.train()
         with self._random.active():
             yield
+
+    def update_batches(self) -> Iterator[list[torch.Tensor]]:
+        """The updates of one more epoch: each is the batches to accumulate, as indices (batch,)."""
+        return self._orders[0].epoch()
+
+    def _settings(self, rates: EpochRates) -> Sequence[tuple[float, float | None]]:
+        lr = rates.lr[:, 0].tolist()
+        momentum = [None] * len(lr) if rates.momentum is None else rates.momentum[:, 0].tolist()
+        return list(zip(lr, momentum, strict=True))
 
     def gradients(self, batches: Sequence[torch.Tensor]) -> torch.Tensor:
         """Gradients of the mean loss over the examples, in `.grad`; the mean loss, detached.
@@ -159,8 +141,13 @@ class Learner:
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
-    def apply(self) -> None:
-        """One optimizer update from the gradients, with penalties, clipping and max-norm."""
+    def apply(self, lr: float, momentum: float | None = None) -> None:
+        """One optimizer update from the gradients, with penalties, clipping and max-norm.
+
+        lr        the learning rate.
+        momentum  the schedule's, or first beta; None where the optimizer's own holds.
+        """
+        set_rate(self._optimizer, lr, momentum)
         add_penalty_gradients(self._penalized, self.config.regularize)
         clip_gradients(self.parameters, self.config.regularize)
         if self._flat:
@@ -168,31 +155,94 @@ class Learner:
         self._optimizer.step()
         apply_max_norm(self._penalized, self.config.regularize)
 
-    def set_lr(self, lr: float) -> None:
-        """Overrule the schedule until the next `run_epoch`."""
-        set_rate(self._optimizer, lr)
+    def _measured_apply(self, lr: float, momentum: float | None) -> tuple[list[float], list[float]]:
+        before = [weight.detach().clone() for weight in self._updated]
+        gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
+        grad_norm = nn.utils.get_total_norm(gradients)
+        self.apply(lr, momentum)
+        with torch.no_grad():
+            changes = [w.detach() - old for w, old in zip(self._updated, before, strict=True)]
+            ratio = nn.utils.get_total_norm(changes) / nn.utils.get_total_norm(before)
+        norm_value, ratio_value = torch.stack([grad_norm, ratio]).tolist()
+        return [norm_value], [ratio_value]
 
-    def update_batches(self) -> BatchOrder:
-        """The trial's own order of batches; asking it for an epoch advances it."""
-        return self._order
-
-    def measure_train(self) -> tuple[Measured, float | None]:
-        """Loss and error on the train split in eval mode, and the share of dead rectifier units."""
+    def measure_train(self) -> tuple[list[Measured], list[float | None]]:
+        """See `BaseLearner`."""
         with self._dead_units.watching():
-            measured = self.measure(self._measured_train)
-        return measured, self._dead_units.share()
-
-    def measure_final_train(self) -> Measured:
-        """Loss and error on the train split with the weights as they are, more exactly."""
-        return self.measure(train_sample(self.data, MEASURED_TRAIN_EXAMPLES))
+            measured = self.figures(self._measured_train)
+        return measured, [self._dead_units.share()]
 
     def measure(self, split: Tensors) -> Measured:
         """Loss (without penalties and label smoothing) and error on a split, in eval mode.
 
         A user's model may draw random numbers in eval mode too: they come from the trial's stream.
         """
+        (measured,) = self.figures(split)
+        return measured
+
+    def figures(self, split: Tensors) -> list[Measured]:
+        """See `BaseLearner`."""
         with self._random.active():
-            return measure(self.model, split, loss=self._plain_loss, task=self.data.task)
+            measured = measure_model(
+                self.model, split, loss=self._plain_loss, task=self.data.task, batch=self.batch
+            )
+        return [measured]
+
+    def keep_best(self, rows: Sequence[int] = (0,)) -> None:
+        """Remember the present weights as its best."""
+        self._best = self.weights()
+
+    def _figures_of_best(self, rows: Sequence[int], split: Tensors) -> list[Measured]:
+        assert self._best is not None
+        self.load(self._best)
+        return self.figures(split)
+
+    def _states_of_best(self, rows: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+        assert self._best is not None
+        return [on_cpu(self._best)]
+
+    def take(self, rows: Sequence[int] = (0,)) -> list[TrainingState]:
+        """See `BaseLearner`."""
+        streams = {"order": self._orders[0].state, **self._random.state()}
+        for number, layer in enumerate(dropout_layers(self.model)):
+            if layer.bits is not None:
+                streams[f"dropout.{number}"] = layer.bits.state
+        state = TrainingState(
+            trial=self.trials[0],
+            epochs=self.epochs[0],
+            weights=on_cpu(self.weights()),
+            optimizer=slots_of(self._optimizer, self._updated, self._named()),
+            streams=streams,
+            best=None if self._best is None else on_cpu(self._best),
+        )
+        return [state]
+
+    def _load(self, state: TrainingState) -> None:
+        """Go on from this state, if it has begun."""
+        self.epochs = [state.epochs]
+        if state.weights is None:
+            return
+        self.load(state.weights)
+        load_slots(self._optimizer, self._updated, self._named(), state.optimizer)
+        if state.streams:
+            self._random.load(state.streams)
+            self._orders[0].state = state.streams["order"]
+        for number, layer in enumerate(dropout_layers(self.model)):
+            if layer.bits is not None and f"dropout.{number}" in state.streams:
+                layer.bits.state = state.streams[f"dropout.{number}"]
+        if state.best is not None:
+            device = self.data.device
+            moved = {
+                id(one): one.to(device, copy=True) if torch.is_tensor(one) else one
+                for one in state.best.values()
+            }
+            self._best = {name: moved[id(one)] for name, one in state.best.items()}
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        return {name: w for name, w in self.model.named_parameters() if w.requires_grad}
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """It has one row, which stays or goes with it."""
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of all parameters and buffers; names that share a tensor share its copy.
@@ -207,37 +257,14 @@ class Learner:
                 copies[id(value)] = value.detach().clone() if is_tensor else copy.deepcopy(value)
         return {name: copies[id(value)] for name, value in state.items()}
 
-    def load(self, weights: dict[str, torch.Tensor]) -> None:
+    def load(self, weights: Mapping[str, Any]) -> None:
         """Take back what `weights` gave."""
         self.model.load_state_dict(weights)
 
+    @property
     def parameter_count(self) -> int:
         """Trainable values."""
         return sum(weight.numel() for weight in self.parameters)
-
-    def update_flops(self) -> int:
-        """What one batch costs, roughly: see `arithmetic`."""
-        batch = batch_examples(self.config.train, len(self.data.train))
-        return update_flops(self.parameter_count(), batch)
-
-    def _rate(self, update: int) -> tuple[float, float | None]:
-        schedule = self.config.schedule
-        factor = lr_factor(
-            schedule, update, updates=self.updates, updates_per_epoch=self.updates_per_epoch
-        )
-        return self.config.optim.lr * factor, momentum_at(schedule, update, updates=self.updates)
-
-    def _measured_apply(self) -> tuple[float, float]:
-        """`apply`, with the gradient's norm before it and ||change|| / ||weights|| of it."""
-        before = [weight.detach().clone() for weight in self._updated]
-        gradients = [weight.grad for weight in self.parameters if weight.grad is not None]
-        grad_norm = nn.utils.get_total_norm(gradients)
-        self.apply()
-        with torch.no_grad():
-            changes = [w.detach() - old for w, old in zip(self._updated, before, strict=True)]
-            ratio = nn.utils.get_total_norm(changes) / nn.utils.get_total_norm(before)
-        norm_value, ratio_value = torch.stack([grad_norm, ratio]).tolist()
-        return norm_value, ratio_value
 
 
 def _compiled(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -261,34 +288,3 @@ def check_batch_norm(model: nn.Module, batch: int) -> None:
 def dropout_seeds(seed: int, layers: int) -> list[int]:
     """The seeds of the dropout layers of the trial with this seed, in the order of the layers."""
     return [derive_seed(seed, "dropout", layer) for layer in range(layers)]
-
-
-def train_sample(data: DeviceData, examples: int) -> Tensors:
-    """The examples of the train split that train loss and error are measured on.
-
-    examples  so many, or as many as dev has if that is more. They are drawn at random, the same
-              for all trials, which are thus compared on the same examples.
-    """
-    split, size = data.train, _sample_size(data, examples)
-    if len(split) == size:
-        return split
-    generator = torch.Generator().manual_seed(derive_seed("measured"))
-    chosen = torch.randperm(len(split), generator=generator)[:size].to(split.features.device)
-    return Tensors(
-        features=split.features.index_select(0, chosen),
-        targets=split.targets.index_select(0, chosen),
-    )
-
-
-def measured_examples(data: DeviceData) -> dict[str, int]:
-    """How many examples are behind each error of a trial: see `TrialRecord.examples`."""
-    splits = {"dev": data.dev, "test": data.test, "train_dev": data.train_dev}
-    return {
-        "train": _sample_size(data, MEASURED_TRAIN_EXAMPLES),
-        "curve": _sample_size(data, CURVE_TRAIN_EXAMPLES),
-        **{name: len(split) for name, split in splits.items() if split is not None},
-    }
-
-
-def _sample_size(data: DeviceData, examples: int) -> int:
-    return min(len(data.train), max(examples, len(data.dev)))

@@ -1,25 +1,26 @@
 """The training loop: one page, for one trial or for many.
 
-Order of events: build the engine, then epoch by epoch: train, measure, judge every trial, keep the
-best weights, let go of those that are done. What an epoch is made of stands in `learner.py`; what
-an engine must do in `engine.py`.
+Order of events: epoch by epoch: train, measure, judge every trial, keep the best weights, let go of
+those that are done. What an epoch is made of stands in `base_learner.py`, who has which trial in
+`engine.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from dltune.data.device import DeviceData
-from dltune.training.engine import Engine, Final, Stop
+from dltune.training.base_learner import Final
+from dltune.training.engine import Engine, Stop
 from dltune.training.history import EpochRecord, Trial, TrialRecord, TrialState
-from dltune.training.learner import measured_examples
-from dltune.training.looped import LoopedEngine
+from dltune.training.measure import measured_examples
 from dltune.training.memory import keep_freed_memory
+from dltune.training.state import TrainingState
 
 # A stopped trial in one of these states has an objective: it ended in good health.
 USABLE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.INTERRUPTED)
@@ -77,18 +78,82 @@ def train_cohort(
 
     Raises TrainingError if the loss or a setting does not fit the task.
     """
-    keep_freed_memory()
-    engine = _stacked_engine(trials, data, folder) if stacked else None
-    engine = engine or LoopedEngine(trials, data, folder=folder)
-    examples = measured_examples(data)
-    monitors = {trial.number: Monitor(trial, seconds=trial_seconds) for trial in trials}
+    cohort = Cohort(
+        data,
+        folder=folder,
+        stacked=stacked,
+        trial_seconds=trial_seconds,
+        interrupted=interrupted,
+    )
+    cohort.put([TrainingState(trial=trial) for trial in trials])
     outcomes: dict[int, TrialOutcome] = {}
-    alive = set(monitors)
     ended: list[TrialOutcome] = []
-    while alive or ended:
+    while cohort.alive or ended:
+        epoch = cohort.run_epoch() if cohort.alive else CohortEpoch(records=[], ended=[])
+        ended = [*ended, *epoch.ended]
+        outcomes |= {outcome.record.number: outcome for outcome in ended}
+        stops = (yield dataclasses.replace(epoch, ended=ended)) or {}
+        ended = cohort.stop(stops)
+    return [outcomes[trial.number] for trial in trials]
+
+
+class Cohort:
+    """Trials in training: they come, train epoch by epoch, and go, or are taken out as values.
+
+    data, folder, stacked, trial_seconds, interrupted  as for `train_cohort`.
+    """
+
+    def __init__(
+        self,
+        data: DeviceData,
+        *,
+        folder: Path,
+        stacked: bool = False,
+        trial_seconds: float | None = None,
+        interrupted: Callable[[], str] = str,
+    ) -> None:
+        keep_freed_memory()
+        self._engine = Engine(data, folder=folder, stacked=stacked)
+        self._examples = measured_examples(data)
+        self._trial_seconds, self._interrupted = trial_seconds, interrupted
+        self._monitors: dict[int, Monitor] = {}
+
+    @property
+    def alive(self) -> list[int]:
+        """The numbers of the trials that train on."""
+        return list(self._monitors)
+
+    def put(self, states: Sequence[TrainingState]) -> None:
+        """Let these trials train with the others, each from where it stands.
+
+        Raises what `train_cohort` does, and in a stack whatever a model raises.
+        """
+        self._engine.put(states)
+        for state in states:
+            monitor = Monitor(state.trial, seconds=self._trial_seconds, history=state.history)
+            self._monitors[state.trial.number] = monitor
+
+    def take(self, trials: Collection[int]) -> dict[int, TrainingState]:
+        """These living trials as they are after the last epoch; they train on.
+
+        Not after an epoch that was interrupted.
+        """
+        return {
+            number: dataclasses.replace(state, history=tuple(self._monitors[number].history))
+            for number, state in self._engine.take(trials).items()
+        }
+
+    def leave(self, trials: Collection[int]) -> None:
+        """Let these trials go as if they had never been here: see `take`."""
+        self._engine.drop(trials)
+        for number in trials:
+            del self._monitors[number]
+
+    def run_epoch(self) -> CohortEpoch:
+        """One more epoch of every living trial."""
         records, improved, over = [], [], []
-        for number, seen in (engine.run_epoch(interrupted) if alive else {}).items():
-            monitor = monitors[number]
+        for number, seen in self._engine.run_epoch(self._interrupted).items():
+            monitor = self._monitors[number]
             if isinstance(seen, Stop):
                 monitor.stop = seen
             else:
@@ -97,18 +162,30 @@ def train_cohort(
                     improved.append(number)
             if monitor.done:
                 over.append(monitor)
-        engine.keep_best(improved)
-        if reason := interrupted():
-            cut = [monitors[number] for number in alive if not monitors[number].done]
+        self._engine.keep_best(improved)
+        if reason := self._interrupted():
+            cut = [monitor for monitor in self._monitors.values() if not monitor.done]
             over += [monitor.interrupt(reason) for monitor in cut]
-        ended += _let_go(over, engine, alive, examples)
-        outcomes |= {outcome.record.number: outcome for outcome in ended}
-        stops = (yield CohortEpoch(records=records, ended=ended)) or {}
-        stopped = [monitors[number] for number in stops if number in alive]
+        return CohortEpoch(records=records, ended=self._let_go(over))
+
+    def stop(self, stops: Mapping[int, Stop]) -> list[TrialOutcome]:
+        """End these trials, by number; each is measured with the best weights it has had."""
+        stopped = [self._monitors[number] for number in stops if number in self._monitors]
         for monitor in stopped:
             monitor.stop = stops[monitor.trial.number]
-        ended = _let_go(stopped, engine, alive, examples)
-    return [outcomes[trial.number] for trial in trials]
+        return self._let_go(stopped)
+
+    def _let_go(self, monitors: Sequence[Monitor]) -> list[TrialOutcome]:
+        """The outcomes of trials that are over, which leave the engine."""
+        measured = [monitor.trial.number for monitor in monitors if monitor.usable]
+        numbers = [monitor.trial.number for monitor in monitors]
+        finals = self._engine.drop(numbers, measured=measured)
+        for number in numbers:
+            del self._monitors[number]
+        return [
+            _outcome(monitor, finals.get(number), self._engine, self._examples)
+            for number, monitor in zip(numbers, monitors, strict=True)
+        ]
 
 
 class Monitor:
@@ -118,14 +195,23 @@ class Monitor:
     equal error the earlier epoch stays: less training for the same result.
 
     seconds  a trial that is not done after so many fails; None for no limit.
+    history  the epochs that it has had.
     """
 
-    def __init__(self, trial: Trial, *, seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        *,
+        seconds: float | None = None,
+        history: Iterable[EpochRecord] = (),
+    ) -> None:
         self.trial = trial
         self._seconds = math.inf if seconds is None else seconds
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
         self.stop: Stop | None = None
+        for record in history:
+            self.see(record)
 
     def see(self, record: EpochRecord) -> bool:
         """Take in one epoch; True if it is the best so far."""
@@ -173,26 +259,6 @@ class Monitor:
     def objective(self, record: EpochRecord) -> float:
         """The metric that the recipe asks to minimise."""
         return float(getattr(record, self.trial.config.objective.metric))
-
-
-def _stacked_engine(trials: Sequence[Trial], data: DeviceData, folder: Path) -> Engine:
-    from dltune.training.stacked.engine import StackedEngine
-
-    return StackedEngine(trials, data, folder=folder)
-
-
-def _let_go(
-    monitors: Sequence[Monitor], engine: Engine, alive: set[int], examples: Mapping[str, int]
-) -> list[TrialOutcome]:
-    """The outcomes of trials that are over, which leave the engine."""
-    numbers = [monitor.trial.number for monitor in monitors]
-    engine.drop(numbers)
-    alive.difference_update(numbers)
-    finals = engine.finish([monitor.trial.number for monitor in monitors if monitor.usable])
-    return [
-        _outcome(monitor, finals.get(monitor.trial.number), engine, examples)
-        for monitor in monitors
-    ]
 
 
 def _outcome(

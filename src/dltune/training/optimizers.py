@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,9 @@ FUSED = {
     torch.optim.AdamW: ("cpu", "cuda", "mps"),
     torch.optim.Adagrad: ("cpu",),
 }
+
+# Slots that are one number for a whole tensor.
+SCALARS = ("step", "mu_product")
 
 
 def build_optimizer(
@@ -100,6 +103,79 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float, momentum: float | None
             group["betas"] = (momentum, *group["betas"][1:])
         elif optimizer.defaults.get("momentum"):  # the config's: a schedule may touch 0
             group["momentum"] = momentum
+
+
+def slots_of(
+    optimizer: torch.optim.Optimizer,
+    updated: Sequence[nn.Parameter],
+    named: Mapping[str, nn.Parameter],
+) -> dict[str, dict[str, torch.Tensor]]:
+    """An optimizer's state by slot and parameter, on the CPU.
+
+    updated  what the optimizer updates: the parameters, or all of them as one vector.
+    named    the trainable parameters of the model by name, in the order in which they were given.
+
+    A parameter that was in no update yet has no state.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> optimizer = torch.optim.SGD(layer.parameters(), momentum=0.9)
+    >>> layer(torch.ones(1, 2)).sum().backward(); optimizer.step()
+    >>> slots_of(optimizer, list(layer.parameters()), dict(layer.named_parameters()))
+    {'momentum_buffer': {'weight': tensor([[1., 1.]]), 'bias': tensor([1.])}}
+    """
+    slots: dict[str, dict[str, torch.Tensor]] = {}
+    for names, one in _owners(updated, named):
+        for slot, value in optimizer.state.get(one, {}).items():
+            if not torch.is_tensor(value):
+                continue  # a momentum that has not begun
+            value = value.detach().cpu()
+            parts = dict.fromkeys(names, value)
+            if slot not in SCALARS:
+                split = value.reshape(-1).split([named[name].numel() for name in names])
+                parts = {n: part.view(named[n].shape) for n, part in zip(names, split, strict=True)}
+            slots.setdefault(slot, {}).update({n: part.clone() for n, part in parts.items()})
+    return slots
+
+
+def load_slots(
+    optimizer: torch.optim.Optimizer,
+    updated: Sequence[nn.Parameter],
+    named: Mapping[str, nn.Parameter],
+    slots: Mapping[str, Mapping[str, torch.Tensor]],
+) -> None:
+    """Give an optimizer the state that `slots_of` has taken, from this one or one of a stack.
+
+    torch's own `load_state_dict` would import its compiler, which takes more than a second.
+    """
+    fused = bool(optimizer.defaults.get("fused"))
+    for names, one in _owners(updated, named):
+        state: dict[str, torch.Tensor] = {}
+        for slot, of in slots.items():
+            parts = [of[name] for name in names if name in of]
+            if len(parts) < len(names):
+                continue
+            if slot not in SCALARS:
+                flat = torch.cat([part.reshape(-1) for part in parts])
+                state[slot] = flat.view(one.shape).to(one.device, one.dtype, copy=True)
+            else:  # counts are single precision, as torch has them, and stay there unless fused
+                where = one.device if fused else "cpu"
+                state[slot] = parts[0].to(where, torch.float32, copy=True)
+        if state:
+            optimizer.state[one] = state
+
+
+def _owners(
+    updated: Sequence[nn.Parameter], named: Mapping[str, nn.Parameter]
+) -> Iterator[tuple[list[str], nn.Parameter]]:
+    """What an optimizer updates, with the names of the parameters that are in it."""
+    names = list(named)
+    if len(updated) == len(names) and all(
+        one is other for one, other in zip(updated, named.values(), strict=True)
+    ):
+        yield from (([name], one) for name, one in named.items())
+    else:
+        (vector,) = updated
+        yield names, vector
 
 
 class FlatParameters:

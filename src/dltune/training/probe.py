@@ -15,13 +15,13 @@ from dltune.data.device import DeviceData, wait_for
 from dltune.errors import ran_out_of_memory
 from dltune.recipe.schema import FactoryConfig
 from dltune.recipe.users_code import let_signals_through
-from dltune.training.arithmetic import SHARED_FLOPS, threads_for, update_flops
+from dltune.training.arithmetic import SHARED_FLOPS, update_flops
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
 from dltune.training.memory import available_bytes, keep_freed_memory
 from dltune.training.stacked.learner import StackedLearner
 from dltune.training.stacked.stackable import why_not_stackable
-from dltune.training.updates import batch_examples, updates_per_epoch
+from dltune.training.updates import updates_per_epoch
 
 # Sizes double from here. Smaller stacks are no faster for any of the models of docs/benchmarks.md:
 # with 4 rows a step of the smallest network costs twice as much a row as with 32.
@@ -127,7 +127,7 @@ def _largest_stack(trials: Sequence[Trial], data: DeviceData, folder: Path, proc
 
 def _looped_seconds(trial: Trial, data: DeviceData, folder: Path) -> float:
     learner = Learner(trial.config, seed=trial.seed, data=data, folder=folder)
-    with threads_for(learner.update_flops()), learner.own_randomness():
+    with learner.running():
         return _fastest(learner.epoch_updates, data.device)
 
 
@@ -144,9 +144,8 @@ def _with_all_threads(
     outer = torch.get_num_threads()
     if data.device.type != "cpu" or threads <= outer:
         return None
-    batch = batch_examples(trials[0].config.train, len(data.train))
     learner = Learner(trials[0].config, seed=trials[0].seed, data=data, folder=folder)
-    if update_flops(learner.parameter_count(), batch) * len(trials) < SHARED_FLOPS:
+    if update_flops(learner.parameter_count, learner.batch) * len(trials) < SHARED_FLOPS:
         return None
     torch.set_num_threads(threads)
     try:

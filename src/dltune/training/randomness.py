@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,31 @@ class RandomStream:
         with self._restored():
             seed_all(seed, device)
             self._states = generator_states(self._device)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Where the stream stands, as tensors by generator, for `load`."""
+        (_, python, gauss), (_, keys, place, has_gauss, numpy_gauss), own, *device = self._states
+        state = {
+            "python": torch.tensor(python),
+            "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
+            "numpy": torch.tensor([*keys.tolist(), place, has_gauss]),
+            "numpy_gauss": torch.tensor(numpy_gauss, dtype=torch.float64),
+            "torch": own,
+        }
+        return {**state, self._device.type: device[0]} if device else state
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on where another stream stood; the device's own numbers only if they are in it."""
+        python, *_ = self._states
+        gauss, numpy = state["python_gauss"].tolist(), state["numpy"].tolist()
+        keys, (place, has_gauss) = np.array(numpy[:-2], dtype=np.uint32), numpy[-2:]
+        device = [state.get(self._device.type, one) for one in self._states[3:]]
+        self._states = (
+            (python[0], tuple(state["python"].tolist()), gauss[0] if gauss else None),
+            ("MT19937", keys, place, has_gauss, state["numpy_gauss"].item()),
+            state["torch"],
+            *device,
+        )
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:

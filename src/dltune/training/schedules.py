@@ -1,9 +1,12 @@
-"""Learning-rate schedules as pure functions of the update's number."""
+"""Learning-rate schedules as pure functions of the update's number, an epoch at a time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dltune.recipe.schema import (
     Config,
@@ -15,6 +18,8 @@ from dltune.recipe.schema import (
     StepConfig,
 )
 from dltune.training.updates import updates_per_epoch
+
+Array = NDArray[np.float64]
 
 # A cycle turns at a share of its updates, most often between two of them: a tenth below its peak,
 # a rate trains as well (the band of a suggestion is many times as wide).
@@ -30,12 +35,12 @@ def warmup_updates(schedule: ScheduleConfig, *, updates: int) -> int:
     return round(schedule.warmup * updates)
 
 
-def lr_factor(
-    schedule: ScheduleConfig, update: int, *, updates: int, updates_per_epoch: int
-) -> float:
-    """What `optim.lr` is multiplied by at one update.
+def lr_factors(
+    schedule: ScheduleConfig, first: int, count: int, *, updates: int, updates_per_epoch: int
+) -> Array:
+    """What `optim.lr` is multiplied by at `count` updates from number `first` on, (count,).
 
-    update             from 0 to updates - 1.
+    first              from 0; first + count is at most updates.
     updates            of the whole training.
     updates_per_epoch  turns updates into epochs for the schedules that count in epochs.
 
@@ -50,24 +55,26 @@ def lr_factor(
     one-cycle    cosine from `start` up to 1 over the share `peak_at`, then cosine down to `end`
                  (Smith 2018, 1803.09820; the boundaries as in torch's OneCycleLR); no warmup
 
-    >>> [round(lr_factor(CosineConfig(), u, updates=4, updates_per_epoch=1), 3) for u in range(4)]
+    >>> lr_factors(CosineConfig(), 0, 4, updates=4, updates_per_epoch=1).round(3).tolist()
     [1.0, 0.854, 0.5, 0.146]
     >>> step = StepConfig(factor=0.5, every=2, warmup=0.25)
-    >>> [lr_factor(step, u, updates=8, updates_per_epoch=1) for u in range(8)]
+    >>> lr_factors(step, 0, 8, updates=8, updates_per_epoch=1).tolist()
     [0.5, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
     """
     warmup = warmup_updates(schedule, updates=updates)
+    update = np.arange(first, first + count, dtype=np.float64)
     epoch = update // updates_per_epoch
-    rise = (update + 1) / warmup if update < warmup else 1.0
+    rise = np.minimum(1.0, (update + 1) / max(warmup, 1))
     match schedule:
         case ConstantConfig():
             return rise
         case StepConfig():
-            return rise * float(schedule.factor ** (epoch // schedule.every))
+            return rise * schedule.factor ** (epoch // schedule.every)
         case ExponentialConfig():
-            return rise * math.exp(-schedule.decay * max(0, epoch - warmup // updates_per_epoch))
+            since = np.maximum(0, epoch - warmup // updates_per_epoch)
+            return rise * np.exp(-schedule.decay * since)
         case CosineConfig():
-            behind = max(0, update - warmup) / max(1, updates - warmup)
+            behind = np.maximum(0, update - warmup) / max(1, updates - warmup)
             return rise * _cosine(1.0, schedule.floor, behind)
         case OneCycleConfig():
             return _one_cycle(
@@ -76,20 +83,33 @@ def lr_factor(
     raise AssertionError(f"no formula for {schedule!r}")  # a schedule without a case is a bug here
 
 
-def momentum_at(schedule: ScheduleConfig, update: int, *, updates: int) -> float | None:
-    """One-cycle's momentum (or first beta) at one update; None where the optimizer's own holds.
+def lr_factor(
+    schedule: ScheduleConfig, update: int, *, updates: int, updates_per_epoch: int
+) -> float:
+    """`lr_factors` at one update.
 
-    It falls from `momentum_high` to `momentum_low` while the learning rate rises, and back
-    (Smith 2018, 1803.09820, section 4.3).
+    >>> lr_factor(CosineConfig(), 2, updates=4, updates_per_epoch=1)
+    0.5
+    """
+    factors = lr_factors(schedule, update, 1, updates=updates, updates_per_epoch=updates_per_epoch)
+    return float(factors[0])
 
-    >>> momentum_at(ConstantConfig(), 0, updates=10) is None
+
+def momenta(schedule: ScheduleConfig, first: int, count: int, *, updates: int) -> Array | None:
+    """One-cycle's momentum (or first beta) at `count` updates from number `first` on, (count,).
+
+    None where the optimizer's own holds. It falls from `momentum_high` to `momentum_low` while the
+    learning rate rises, and back (Smith 2018, 1803.09820, section 4.3).
+
+    >>> momenta(ConstantConfig(), 0, 1, updates=10) is None
     True
-    >>> momentum_at(OneCycleConfig(), 0, updates=10)
-    0.95
+    >>> momenta(OneCycleConfig(), 0, 1, updates=10).tolist()
+    [0.95]
     """
     if not isinstance(schedule, OneCycleConfig):
         return None
     high, low = schedule.momentum_high, schedule.momentum_low
+    update = np.arange(first, first + count, dtype=np.float64)
     return _one_cycle(schedule, update, updates, low=high, high=low, end=high)
 
 
@@ -151,15 +171,16 @@ def peak_notes(configs: Iterable[Config], *, examples: int) -> tuple[str, ...]:
 
 
 def _one_cycle(
-    schedule: OneCycleConfig, update: int, updates: int, *, low: float, high: float, end: float
-) -> float:
+    schedule: OneCycleConfig, update: Array, updates: int, *, low: float, high: float, end: float
+) -> Array:
     """Cosine from `low` to `high` and on to `end`, turning at update peak_at * updates - 1."""
     turn = schedule.peak_at * updates - 1
-    if update <= turn and turn > 0:
-        return _cosine(low, high, update / turn)
     rest = updates - 1 - turn
-    return _cosine(high, end, (update - turn) / rest if rest > 0 else 1.0)
+    up = update / turn if turn > 0 else np.ones_like(update)
+    down = (update - turn) / rest if rest > 0 else np.ones_like(update)
+    rises = (update <= turn) & (turn > 0)
+    return np.where(rises, _cosine(low, high, up), _cosine(high, end, down))
 
 
-def _cosine(start: float, stop: float, share: float) -> float:
-    return stop + (start - stop) * (1.0 + math.cos(math.pi * share)) / 2.0
+def _cosine(start: float, stop: float, share: Array) -> Array:
+    return stop + (start - stop) * (1.0 + np.cos(np.pi * share)) / 2.0

@@ -57,7 +57,7 @@ def test_batches_are_each_rows_own(wine: DeviceData, accumulate: int) -> None:
     for _ in range(2):
         updates = list(stack.update_batches())
         assert len(updates) == stack.updates_per_epoch
-        theirs = [list(learner.update_batches().epoch()) for learner in alone]
+        theirs = [list(learner.update_batches()) for learner in alone]
         for number, batches in enumerate(updates):
             assert [batch.shape[0] for batch in batches] == [3] * len(batches)
             for row, epoch in enumerate(theirs):
@@ -75,7 +75,7 @@ def test_losses_and_gradients_are_each_rows_own(wine: DeviceData, accumulate: in
     assert not losses.requires_grad
     for learner, loss in zip(alone, losses, strict=True):
         with learner.training():
-            expected = learner.gradients(next(iter(learner.update_batches().epoch())))
+            expected = learner.gradients(next(iter(learner.update_batches())))
         torch.testing.assert_close(loss, expected, **CLOSE)
     assert_rows(stack.parameters.gradients, alone, gradients=True)
 
@@ -92,10 +92,9 @@ def test_an_update_is_each_rows_own(wine: DeviceData, regularize: dict[str, floa
             stack.apply(rates, None)
     for learner, rate in zip(alone, rates.tolist(), strict=True):
         with learner.training():
-            for batches in learner.update_batches().epoch():
+            for batches in learner.update_batches():
                 learner.gradients(batches)
-                learner.set_lr(rate)
-                learner.apply()
+                learner.apply(rate)
     assert_rows(stack.parameters.leaves, alone, gradients=False)
 
 
@@ -146,6 +145,6 @@ def test_masks_follow_the_batches(wine: DeviceData) -> None:
             losses = [stack.gradients(batches) for batches in stack.update_batches()]
         for row, learner in enumerate(alone):
             with learner.training():
-                expected = [learner.gradients(one) for one in learner.update_batches().epoch()]
+                expected = [learner.gradients(one) for one in learner.update_batches()]
             for mine, other in zip(losses, expected, strict=True):
                 torch.testing.assert_close(mine[row], other, **CLOSE)

@@ -24,7 +24,6 @@ from dltune.lr.batch.sizes import BatchRow, BatchSizes, ClimbEnd
 from dltune.lr.find import Loaded, load
 from dltune.lr.sweep import named_failures, untouched_random_states
 from dltune.recipe.schema import Config
-from dltune.training.arithmetic import threads_for
 from dltune.training.learner import Learner
 from dltune.training.memory import keep_freed_memory
 from dltune.training.updates import batch_examples
@@ -215,10 +214,9 @@ class Climb:
         config = self._config.model_copy(update={"train": train})
         learner = Learner(config, seed=train.seed, data=self._data, folder=self._folder)
         self._fixed = fixed_bytes(learner.model, config.optim)
-        learner.set_lr(0.0)
         updates = whole_updates(learner)
         counted = 0
-        with threads_for(learner.update_flops()), learner.training():
+        with learner.running(), learner.training():
             if self._data.device.type == "cpu":
                 counted = self._fixed + saved_bytes(learner, next(updates)[0])
             seconds = fastest_update(learner, updates, most=1 if is_pilot else MOST_TIMED)
@@ -247,7 +245,7 @@ def whole_updates(learner: Learner) -> Iterator[list[torch.Tensor]]:
     """Batches of updates without end, those that come out smaller at an epoch's end left out."""
     whole = 0
     while True:
-        for batches in learner.update_batches().epoch():
+        for batches in learner.update_batches():
             examples = sum(map(len, batches))
             whole = max(whole, examples)  # the first update of an epoch has most
             if examples == whole:
@@ -264,7 +262,7 @@ def fastest_update(
         wait_for(device)
         start = time.perf_counter()
         learner.gradients(batches)
-        learner.apply()
+        learner.apply(0.0)
         wait_for(device)
         seconds = time.perf_counter() - start
         if number == 0:

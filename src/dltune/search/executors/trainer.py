@@ -110,8 +110,7 @@ class Trainer:
                         yield from self._alone(trial, cohort, best)
 
     def _stack(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress | StackFailed]:
-        from dltune.training.engine import Stop
-        from dltune.training.looped import guarded
+        from dltune.training.engine import Stop, guarded
 
         left = {trial.number: trial for trial in cohort.trials}
         training = self._together(cohort, best)
@@ -148,8 +147,7 @@ class Trainer:
                 yield from self._stack(dataclasses.replace(cohort, trials=half), best)
 
     def _alone(self, trial: Trial, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
-        from dltune.training.engine import Stop
-        from dltune.training.looped import guarded
+        from dltune.training.engine import Stop, guarded
 
         training = self._together(dataclasses.replace(cohort, trials=(trial,), stacked=False), best)
         try:
@@ -211,8 +209,7 @@ class Trainer:
         """How trials of equal shapes are best trained, measured or as the user wants it."""
         if isinstance(self._stack_option, int):
             return self._plan_unmeasured(trials, self._stack_option)
-        from dltune.training.engine import Stop
-        from dltune.training.looped import guarded
+        from dltune.training.engine import Stop, guarded
         from dltune.training.probe import probe
 
         config = trials[0].config

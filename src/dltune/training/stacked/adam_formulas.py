@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import torch
 
@@ -51,6 +52,10 @@ class Adam(_Moments):
     (lr c2 / c1) m / (sqrt(v) + eps c2): what depends on the row alone costs no pass over memory.
     """
 
+    slots = MappingProxyType(
+        {"exp_avg": "_mean", "exp_avg_sq": "_square", "max_exp_avg_sq": "_largest"}
+    )
+
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         super().__init__(optims, weights)
         self._decoupled = optims[0].name == "adamw"
@@ -87,6 +92,8 @@ class Adam(_Moments):
 class Adamax(_Moments):
     """torch.optim.Adamax."""
 
+    slots = MappingProxyType({"exp_avg": "_mean", "exp_inf": "_largest"})
+
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         super().__init__(optims, weights)
         self._beta2 = self._column_of(second for _, second in values_of(optims, "betas"))
@@ -113,6 +120,9 @@ class Nadam(_Moments):
     """torch.optim.NAdam; sqrt(1 - beta2^t) is drawn into the numbers of a row as in `Adam`."""
 
     needs_scratch = True
+    slots = MappingProxyType(
+        {"exp_avg": "_mean", "exp_avg_sq": "_square", "mu_product": "_product"}
+    )
 
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         super().__init__(optims, weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -43,6 +43,16 @@ class DropoutMasks:
         """What the values of a layer are multiplied by, (S, units, examples); None: by nothing."""
         return self._layers[layer].mask(units, examples)
 
+    def streams(self, row: int) -> dict[str, torch.Tensor]:
+        """Where a row's streams stand between two epochs, by name: those of the CPU."""
+        return {f"dropout.{n}": layer.state(row) for n, layer in enumerate(self._layers)}
+
+    def load_streams(self, row: int, streams: Mapping[str, torch.Tensor]) -> None:
+        """Let a row's streams go on where others stood."""
+        for number, layer in enumerate(self._layers):
+            if (state := streams.get(f"dropout.{number}")) is not None:
+                layer.load(row, state)
+
     def keep(self, rows: Sequence[int]) -> None:
         """Shrink to these rows."""
         for layer in self._layers:
@@ -64,6 +74,12 @@ class _LayerMasks:
     def start_epoch(self, batches: Iterable[int]) -> None:
         self._to_come = list(batches)
         self._drawn: Iterator[torch.Tensor] = iter(())
+
+    def state(self, row: int) -> torch.Tensor:
+        return self._streams[row].state
+
+    def load(self, row: int, state: torch.Tensor) -> None:
+        self._streams[row].state = state
 
     def keep(self, rows: Sequence[int]) -> None:
         self._streams = [self._streams[row] for row in rows]

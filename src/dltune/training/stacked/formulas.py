@@ -10,8 +10,9 @@ the remainder differ in the last bit), `expm1`, `exp`, `log` and the arithmetic 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 
@@ -30,6 +31,8 @@ class Formula:
     """
 
     needs_scratch = False
+    slots: ClassVar[Mapping[str, str]] = {}
+    """torch's name of every state, and the attribute that has it, (rows, P) or (rows, 1)."""
 
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         self._weights = weights
@@ -60,6 +63,30 @@ class Formula:
             if isinstance(value, torch.Tensor):
                 setattr(self, name, value.index_select(0, rows))
         self._weights = weights
+
+    def state(self, row: int) -> dict[str, torch.Tensor]:
+        """A row's state by torch's names: (P,), or a number for the whole row."""
+        there = {
+            slot: getattr(self, name) for slot, name in self.slots.items() if name in vars(self)
+        }
+        return {slot: self._as_torch(slot, one[row], row) for slot, one in there.items()}
+
+    def load(self, row: int, state: Mapping[str, torch.Tensor], updates: float) -> None:
+        """Give a row the state that `state` has taken, or an optimizer of torch's has.
+
+        updates  that it has had.
+        """
+        self._updates[row] = updates
+        for slot, value in state.items():
+            if slot in self.slots:
+                getattr(self, self.slots[slot])[row] = self._as_kept(slot, value, row)
+
+    def _as_torch(self, slot: str, value: torch.Tensor, row: int) -> torch.Tensor:
+        """What torch would have in the place of what is kept."""
+        return value
+
+    def _as_kept(self, slot: str, value: torch.Tensor, row: int) -> torch.Tensor:
+        return value
 
     def _column(self, optims: Sequence[OptimConfig], key: str) -> torch.Tensor:
         return self._column_of(values_of(optims, key))
@@ -110,6 +137,8 @@ def write_root(values: torch.Tensor, *, out: torch.Tensor) -> None:
 class Sgd(Formula):
     """torch.optim.SGD, plain, with heavy-ball momentum, or with Nesterov's."""
 
+    slots = MappingProxyType({"momentum_buffer": "_velocity"})
+
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         super().__init__(optims, weights)
         self._nesterov = optims[0].name == "nesterov"
@@ -119,8 +148,7 @@ class Sgd(Formula):
             dampening = [getattr(optim, "dampening", 0.0) for optim in optims]
             self._dampens = any(dampening)
             self._undamped = self._column_of(1 - share for share in dampening)
-            self._has_started = False
-            self._velocity = torch.empty_like(weights)
+            self._velocity = torch.zeros_like(weights)
 
     def step(
         self,
@@ -133,24 +161,19 @@ class Sgd(Formula):
         change = gradient
         if self._has_velocity:
             share = scheduled(self._momentum, momentum)
-            self._accelerate(gradient, share)
+            if self._dampens:  # but for the first gradient, as torch has it
+                gradient.mul_(torch.where(self._updates > 0, self._undamped, self._one))
+                self._updates.add_(self._one)
+            torch.addcmul(gradient, self._velocity, share, out=self._velocity)
             change = gradient.addcmul_(self._velocity, share) if self._nesterov else self._velocity
         self._weights.addcmul_(change, lr, value=-1)
-
-    def _accelerate(self, gradient: torch.Tensor, share: torch.Tensor) -> None:
-        if not self._has_started:
-            self._has_started = True
-            self._velocity.copy_(gradient)  # torch does not dampen the first gradient
-            return
-        if self._dampens:
-            gradient.mul_(self._undamped)
-        torch.addcmul(gradient, self._velocity, share, out=self._velocity)
 
 
 class Adagrad(Formula):
     """torch.optim.Adagrad."""
 
     needs_scratch = True
+    slots = MappingProxyType({"sum": "_sum"})
 
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         super().__init__(optims, weights)
@@ -180,6 +203,9 @@ class Rmsprop(Formula):
     """torch.optim.RMSprop, centered or not, with or without momentum."""
 
     needs_scratch = True
+    slots = MappingProxyType(
+        {"square_avg": "_square", "grad_avg": "_mean", "momentum_buffer": "_velocity"}
+    )
 
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         super().__init__(optims, weights)
@@ -226,6 +252,7 @@ class Adadelta(Formula):
     """
 
     needs_scratch = True
+    slots = MappingProxyType({"square_avg": "_gradients", "acc_delta": "_changes"})
 
     def __init__(self, optims: Sequence[OptimConfig], weights: torch.Tensor) -> None:
         super().__init__(optims, weights)
@@ -248,3 +275,10 @@ class Adadelta(Formula):
         gradient.mul_(work)
         self._changes.lerp_(torch.addcmul(self._eps, gradient, gradient, out=work), self._new)
         self._weights.addcmul_(gradient, lr, value=-1)
+
+    def _as_torch(self, slot: str, value: torch.Tensor, row: int) -> torch.Tensor:
+        # In double precision, from which single precision comes back as it was.
+        return value.double() - self._eps[row].double()
+
+    def _as_kept(self, slot: str, value: torch.Tensor, row: int) -> torch.Tensor:
+        return value.to(self._eps.device).double() + self._eps[row].double()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,19 @@ class FusedRows:
             for group, own, first in zip(groups, self._own_betas, given, strict=True):
                 group["betas"] = own if math.isnan(first) else (first, own[1])
         self._optimizer.step()
+
+    def state(self, row: int) -> dict[str, torch.Tensor]:
+        """See `Formula.state`."""
+        state = self._optimizer.state.get(self._rows[row], {})
+        return {slot: value for slot, value in state.items() if slot != "step"}
+
+    def load(self, row: int, state: Mapping[str, torch.Tensor], updates: float) -> None:
+        """See `Formula.load`."""
+        like = self._rows[row]
+        self._optimizer.state[like] = {
+            "step": torch.tensor(updates, device=like.device),
+            **{slot: value.to(like.device, like.dtype, copy=True) for slot, value in state.items()},
+        }
 
     def keep(self, rows: torch.Tensor, weights: torch.Tensor) -> None:
         """Go on with these rows alone; `weights` are theirs."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,41 +14,29 @@ from dltune.models.build import build_model
 from dltune.models.dropout import dropout_layers
 from dltune.recipe.schema import FactoryConfig
 from dltune.training.arithmetic import arithmetic, threads_for, update_flops
-from dltune.training.batches import BatchOrder
+from dltune.training.base_learner import BaseLearner
 from dltune.training.history import Trial
-from dltune.training.learner import (
-    CURVE_TRAIN_EXAMPLES,
-    check_batch_norm,
-    dropout_seeds,
-    train_sample,
-)
+from dltune.training.learner import check_batch_norm, dropout_seeds
+from dltune.training.measure import Measured
 from dltune.training.randomness import RandomStream, seed_all
+from dltune.training.rates import EpochRates
 from dltune.training.seeds import derive_seed
 from dltune.training.stacked.dropout import DropoutMasks
 from dltune.training.stacked.losses import StackedLoss, build_stacked_loss
-from dltune.training.stacked.measure import StackMeasured, measure_stack
+from dltune.training.stacked.measure import Alive, Tensored, measure_rows
 from dltune.training.stacked.network import Network, StackedLayers
-from dltune.training.stacked.optimizers import StackedOptimizer, stack_order
-from dltune.training.stacked.parameters import StackedParameters
-from dltune.training.stacked.rates import Rates, rows_of
+from dltune.training.stacked.optimizers import StackedOptimizer, by_parameter, by_row, stack_order
+from dltune.training.stacked.parameters import BestRows, StackedParameters
 from dltune.training.stacked.regularizers import Regularizers
-from dltune.training.stacked.vmapped import VmappedNetwork, row_state
-from dltune.training.updates import batch_examples, update_slices
+from dltune.training.stacked.vmapped import VmappedNetwork, row_state, state_names
+from dltune.training.state import TrainingState
+from dltune.training.updates import update_slices
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StackUpdate:
-    """What an epoch's last update looked like, by row: see `EpochRecord`."""
+class StackedLearner(BaseLearner):
+    """Trials of equal shapes in one forward and backward pass.
 
-    lr: list[float]
-    grad_norm: list[float]
-    update_ratio: list[float]
-
-
-class StackedLearner:
-    """Everything of a stack that changes while it trains.
-
-    trials  of equal shapes; `trials` holds the living ones in the order of their rows.
+    trials  whose order is that of the rows until the learner sorts them by optimizer.
     data    on the device to train on.
     folder  where relative references of the recipe are looked up.
 
@@ -60,45 +47,43 @@ class StackedLearner:
 
     def __init__(self, trials: Sequence[Trial], data: DeviceData, *, folder: Path) -> None:
         order = stack_order([trial.config.optim for trial in trials])
-        self.trials = [trials[row] for row in order]
-        first = self.trials[0].config  # what shapes are made of is the same in all of them
+        first = trials[order[0]].config  # what shapes are made of is the same in all of them
         self._config = first
-        self._configs = {trial.number: trial.config for trial in trials}
-        self.data = in_double(data) if first.train.precision == "float64" else data
+        data = in_double(data) if first.train.precision == "float64" else data
+        super().__init__([trials[row] for row in order], data)
         self._random = RandomStream(derive_seed(self.trials[0].seed, "stack"), data.device)
         with self._random.active():
             modules = [self._build(trial, folder) for trial in self.trials]
         self._template = modules[0]
         self._is_users = isinstance(first.model, FactoryConfig)
         if not self._is_users:
-            check_batch_norm(modules[0], batch_examples(first.train, len(data.train)))
+            check_batch_norm(modules[0], self.batch)
         self.parameters = StackedParameters(modules)
-        self.parameter_count = self.parameters.count
+        self._best = BestRows(self.parameters)
         self._network = self._build_network(modules[0])
-        self._orders = [
-            BatchOrder(
-                trial.config.train,
-                len(data.train),
-                seed=derive_seed(trial.seed, "order"),
-                device=data.device,
-            )
-            for trial in self.trials
-        ]
         self._updates = update_slices(first.train, len(data.train))
-        self.updates_per_epoch = len(self._updates)
-        self._measured_train = train_sample(self.data, CURVE_TRAIN_EXAMPLES)
         self._masks = self._build_masks(modules)
         self._optimizer = StackedOptimizer(
             [trial.config.optim for trial in self.trials], self.parameters.weights
         )
-        self._rates = Rates(self.trials, updates_per_epoch=self.updates_per_epoch)
         self._forward = self._network.forward
         if first.train.compile:
             # NumPy's numbers are nothing that the compiler may trace.
             self._masks.mask = torch.compiler.disable(self._masks.mask)  # type: ignore[method-assign]
             self._forward = torch.compile(self._forward)
-        self._epochs = 0
         self._take_rows()
+
+    @classmethod
+    def of(
+        cls, states: Sequence[TrainingState], data: DeviceData, *, folder: Path
+    ) -> StackedLearner:
+        """The stack of trials that go on, each from where it stands."""
+        stack = cls([state.trial for state in states], data, folder=folder)
+        state_of = {state.trial.number: state for state in states if state.has_begun}
+        for row, trial in enumerate(stack.trials):
+            if trial.number in state_of:
+                stack._load(row, state_of[trial.number])
+        return stack
 
     def _build(self, trial: Trial, folder: Path) -> nn.Module:
         data = self.data
@@ -131,41 +116,34 @@ class StackedLearner:
         )
         self._loss = build_stacked_loss(configs, task=self.data.task)
 
+    @property
+    def parameter_count(self) -> int:
+        """Trainable values of one trial."""
+        return self.parameters.count
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Inside, random numbers are the stack's own, and threads as many as it is worth."""
-        batch = batch_examples(self._config.train, len(self.data.train))
-        flops = update_flops(self.parameter_count, batch) * len(self.trials)
+        flops = update_flops(self.parameter_count, self.batch) * len(self.trials)
         with threads_for(flops), self._random.active():
             yield
 
-    def run_epoch(self, interrupted: Callable[[], object] = bool) -> StackUpdate | None:
-        """As `training.learner.Learner.run_epoch`, each row at its schedule's rates."""
-        with contextlib.closing(self.epoch_updates()) as updates:
-            return next((one for one in updates if one is not None or interrupted()), None)
-
-    def epoch_updates(self) -> Generator[StackUpdate | None, None, None]:
-        """The updates of one epoch, each done when it is asked for; the last one is described."""
-        weights, done = self.parameters.weights, self._epochs * len(self._updates)
-        rates, momenta = self._rates.epoch(done), self._rates.momenta(done)
-        rate_rows = rows_of(rates, weights)  # (updates, S)
-        momentum_rows = None if momenta is None else rows_of(momenta, weights)
-        self._epochs += 1
-        last = len(self._updates) - 1
-        for number, batches in enumerate(self.update_batches()):
-            self.gradients(batches)
-            momentum = None if momentum_rows is None else momentum_rows[number]
-            if number < last:
-                self.apply(rate_rows[number], momentum)
-                yield None
-            else:
-                grad_norm, ratio = self._measured_apply(rate_rows[number], momentum)
-                yield StackUpdate(lr=rates[-1], grad_norm=grad_norm, update_ratio=ratio)
+    def _settings(self, rates: EpochRates) -> Sequence[tuple[torch.Tensor, torch.Tensor | None]]:
+        # One transfer to the device an epoch.
+        like = self.parameters.weights
+        lr = torch.from_numpy(rates.lr).to(like.device, like.dtype, non_blocking=True)
+        if rates.momentum is None:
+            return [(row, None) for row in lr]
+        return list(
+            zip(lr, torch.from_numpy(rates.momentum).to(like.device, like.dtype), strict=True)
+        )
 
     def update_batches(self) -> Iterator[list[torch.Tensor]]:
         """The updates of one more epoch: each is the batches to accumulate, as indices (S, n)."""
         orders = torch.stack([order.permutation() for order in self._orders])
-        orders = orders.to(self.data.device)
+        if self.data.device.type == "cuda":
+            orders = orders.pin_memory()  # else the device waits for every transfer
+        orders = orders.to(self.data.device, non_blocking=True)
         self._masks.start_epoch([b.stop - b.start for parts in self._updates for b in parts])
         for parts in self._updates:
             yield [orders[:, part] for part in parts]
@@ -204,8 +182,11 @@ class StackedLearner:
         targets = train.targets[indices]
         return inputs, targets if self.data.task == "classification" else targets.transpose(1, 2)
 
-    def apply(self, lr: torch.Tensor, momentum: torch.Tensor | None) -> None:
-        """One update of every row from the gradient matrix, after penalties and clipping."""
+    def apply(self, lr: torch.Tensor, momentum: torch.Tensor | None = None) -> None:
+        """One update of every row from the gradient matrix, after penalties and clipping.
+
+        lr, momentum  (S,); see `StackedOptimizer.step`.
+        """
         self._regularizers.before_update()
         self._optimizer.step(self.parameters.gradient, lr, momentum)
         self._regularizers.after_update()
@@ -221,78 +202,99 @@ class StackedLearner:
         norms, ratios = torch.stack([grad_norm, ratio]).tolist()
         return norms, ratios
 
-    def measure_train(self) -> StackMeasured:
-        """Loss and error on the train split in eval mode, and the shares of dead units."""
-        parameters = self.parameters
-        return self._measure(
-            parameters.leaves, parameters.buffers, self._measured_train, self._loss, watches=True
-        )
+    def measure_train(self) -> tuple[list[Measured], list[float | None]]:
+        """See `BaseLearner`."""
+        alive: Alive = []
+        measured = self._measure(self._present, self._measured_train, self._loss, alive=alive)
+        if not alive:
+            return measured, [None] * len(measured)
+        return measured, (1.0 - torch.cat(alive, dim=1).float().mean(dim=1)).tolist()
 
-    def measure(self, split: Tensors) -> StackMeasured:
-        """Loss (without penalties and label smoothing) and error of each row on a split."""
-        return self._measure(self.parameters.leaves, self.parameters.buffers, split, self._loss)
+    def figures(self, split: Tensors) -> list[Measured]:
+        """See `BaseLearner`."""
+        return self._measure(self._present, split, self._loss)
 
-    def measure_with(
-        self,
-        weights: torch.Tensor,
-        buffers: dict[str, torch.Tensor],
-        split: Tensors,
-        trials: Collection[int],
-    ) -> StackMeasured:
-        """The same with other weights (k, P) and buffers (k, ...): those of these trials."""
-        configs = [self._configs[number] for number in trials]
-        loss = build_stacked_loss(configs, task=self.data.task)
-        return self._measure(self.parameters.views(weights), buffers, split, loss)
+    @property
+    def _present(self) -> Tensored:
+        return self.parameters.leaves, self.parameters.buffers
 
     def _measure(
-        self,
-        parameters: dict[str, torch.Tensor],
-        buffers: dict[str, torch.Tensor],
-        split: Tensors,
-        loss: StackedLoss,
-        *,
-        watches: bool = False,
-    ) -> StackMeasured:
-        return measure_stack(
-            self._network,
-            parameters,
-            buffers,
-            split,
-            loss=loss.plain,
-            task=self.data.task,
-            watches=watches,
+        self, weights: Tensored, split: Tensors, loss: StackedLoss, *, alive: Alive | None = None
+    ) -> list[Measured]:
+        task, batch = self.data.task, self.batch
+        return measure_rows(
+            self._network, weights, split, loss=loss, batch=batch, task=task, alive=alive
         )
 
-    def rows(self, trials: Collection[int]) -> list[int]:
-        """The rows of living trials, by number."""
-        row_of = {trial.number: row for row, trial in enumerate(self.trials)}
-        return [row_of[number] for number in trials]
+    def keep_best(self, rows: Sequence[int]) -> None:
+        """See `BaseLearner`."""
+        self._best.keep_present(rows)
 
-    def copy(self, rows: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Copies of the weights (k, P) and buffers (k, ...) of rows."""
-        index = torch.tensor(rows, device=self.data.device)
-        buffers = {name: buffer[index] for name, buffer in self.parameters.buffers.items()}
-        return self.parameters.weights[index], buffers
+    def _figures_of_best(self, rows: Sequence[int], split: Tensors) -> list[Measured]:
+        weights, buffers = self._best.of(rows)
+        loss = build_stacked_loss([self.trials[r].config for r in rows], task=self.data.task)
+        return self._measure((self.parameters.views(weights), buffers), split, loss)
 
-    def drop(self, trials: Collection[int]) -> None:
-        """Take trials out of the stack; the others keep their order."""
-        gone = set(trials)
-        rows = [row for row, trial in enumerate(self.trials) if trial.number not in gone]
-        self.trials = [self.trials[row] for row in rows]
-        if not rows:
-            return
-        self._orders = [self._orders[row] for row in rows]
-        index = torch.tensor(rows, device=self.data.device)
-        self.parameters.keep(index)
-        self._optimizer.keep(index, self.parameters.weights)
-        self._masks.keep(rows)
-        self._rates.keep(rows)
-        self._take_rows()
+    def _states_of_best(self, rows: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+        weights, buffers = self._best.of(rows)
+        return self._states(weights, buffers)
 
-    def states(
-        self, weights: torch.Tensor, buffers: dict[str, torch.Tensor]
+    def _states(
+        self, weights: torch.Tensor, buffers: Mapping[str, torch.Tensor]
     ) -> list[dict[str, torch.Tensor]]:
         """The state dict, on the CPU, of every row of weights (k, P) and buffers (k, ...)."""
         views = self.parameters.views(weights.cpu())
         there = {name: buffer.cpu() for name, buffer in buffers.items()}
         return [row_state(self._template, views, there, row) for row in range(len(weights))]
+
+    def take(self, rows: Sequence[int]) -> list[TrainingState]:
+        """See `BaseLearner`."""
+        index = torch.tensor(rows, device=self.data.device)
+        buffers = {name: buffer[index] for name, buffer in self.parameters.buffers.items()}
+        weights = self._states(self.parameters.weights[index], buffers)
+        have_best = [row for row in rows if self._best.has(row)]
+        best = dict(zip(have_best, self._states_of_best(have_best), strict=True))
+        return [
+            TrainingState(
+                trial=self.trials[row],
+                epochs=self.epochs[row],
+                weights=weights[at],
+                optimizer=by_parameter(self._optimizer.state(row), self.parameters),
+                streams={
+                    "order": self._orders[row].state,
+                    **self._masks.streams(row),
+                    **self._random.state(),
+                },
+                best=best.get(row),
+            )
+            for at, row in enumerate(rows)
+        ]
+
+    def _load(self, row: int, state: TrainingState) -> None:
+        """Let a row go on from a state that has begun."""
+        names = state_names(self._template)
+        assert state.weights is not None
+        self.epochs[row] = state.epochs
+        self.parameters.write(row, {names[key]: one for key, one in state.weights.items()})
+        if state.optimizer:
+            self._optimizer.load(row, by_row(state.optimizer, self.parameters))
+        if state.streams:
+            self._orders[row].state = state.streams["order"]
+            self._masks.load_streams(row, state.streams)
+            if row == 0:
+                self._random.load(state.streams)
+        if state.best is not None:
+            self._best.load(row, {names[key]: one for key, one in state.best.items()})
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Take all but these rows, which ascend, out of the stack."""
+        self.trials = [self.trials[row] for row in rows]
+        self.epochs = [self.epochs[row] for row in rows]
+        self._orders = [self._orders[row] for row in rows]
+        index = torch.tensor(rows, device=self.data.device)
+        self._best.keep(index)
+        self.parameters.keep(index)
+        self._optimizer.keep(index, self.parameters.weights)
+        self._masks.keep(rows)
+        self._rates.keep(rows)
+        self._take_rows()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
 from dltune.recipe.schema import OptimConfig
+from dltune.training.optimizers import SCALARS
 from dltune.training.stacked.adam_formulas import Adam, Adamax, Nadam
 from dltune.training.stacked.formulas import Adadelta, Adagrad, Formula, Rmsprop, Sgd
 from dltune.training.stacked.fused_rows import FusedRows
+from dltune.training.stacked.parameters import StackedParameters
+from dltune.training.state import Slots
 
 FORMULAS: dict[str, type[Formula]] = {
     "sgd": Sgd,
@@ -101,6 +104,7 @@ class StackedOptimizer:
             if block.needs_scratch
         ]
         self._scratch = weights.new_empty(max(rows, default=0), weights.shape[1])
+        self._steps, self._had = 0, [0.0] * len(optims)  # here, and by row before
 
     @torch.no_grad()
     def step(
@@ -113,6 +117,7 @@ class StackedOptimizer:
         momentum  (S,): the schedule's momentum or first beta, where the row's optimizer has one;
                   NaN where the row's own value holds. None: it holds for all.
         """
+        self._steps += 1
         lr = lr.unsqueeze(1)
         momentum = None if momentum is None else momentum.unsqueeze(1)
         if len(self._blocks) == 1:  # nearly always, and splitting takes a while
@@ -134,6 +139,7 @@ class StackedOptimizer:
         """
         if bool((rows.diff() <= 0).any()):
             raise ValueError(f"rows {rows.tolist()} must ascend")
+        self._had = [self._had[row] for row in rows.tolist()]
         rows = rows.to(weights.device)
         blocks, sizes, first, used = [], [], 0, 0
         for block, size in zip(self._blocks, self._sizes, strict=True):
@@ -144,6 +150,56 @@ class StackedOptimizer:
                 sizes.append(len(inside))
             first, used = first + size, used + len(inside)
         self._blocks, self._sizes = blocks, sizes
+
+    def state(self, row: int) -> dict[str, torch.Tensor]:
+        """The state of a row by torch's names: (P,), or a number for the whole row.
+
+        Empty for an optimizer that keeps nothing, and before the first update.
+        """
+        block, inside = self._block_of(row)
+        updates = self._steps + self._had[row]
+        state = block.state(inside) if updates else {}
+        return {**state, "step": torch.tensor(updates)} if state else {}
+
+    @torch.no_grad()
+    def load(self, row: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Give a row a state that `state` has taken, or that an optimizer of torch's has had."""
+        block, inside = self._block_of(row)
+        values = dict(state)
+        # A momentum counts no updates: that there is one says that one has been made.
+        updates = float(values.pop("step", torch.tensor(1.0)))
+        self._had[row] = updates - self._steps
+        block.load(inside, values, updates)
+
+    def _block_of(self, row: int) -> tuple[Formula | FusedRows, int]:
+        for block, size in zip(self._blocks, self._sizes, strict=True):
+            if row < size:
+                return block, row
+            row -= size
+        raise IndexError(row)
+
+
+def by_parameter(
+    state: Mapping[str, torch.Tensor], parameters: StackedParameters
+) -> dict[str, dict[str, torch.Tensor]]:
+    """A row's state by slot and parameter, on the CPU, as `training.state` has it."""
+    slots: dict[str, dict[str, torch.Tensor]] = {}
+    for slot, value in state.items():
+        there = value.detach().cpu()
+        if slot in SCALARS:
+            slots[slot] = dict.fromkeys(parameters.leaves, there.reshape(()))
+        else:
+            views = parameters.views(there[None])
+            slots[slot] = {name: view[0].clone() for name, view in views.items()}
+    return slots
+
+
+def by_row(slots: Slots, parameters: StackedParameters) -> dict[str, torch.Tensor]:
+    """The state of a row from that by slot and parameter."""
+    return {
+        slot: next(iter(values.values())) if slot in SCALARS else parameters.flat(values)
+        for slot, values in slots.items()
+    }
 
 
 def _is_fused(optim: OptimConfig, weights: torch.Tensor) -> bool:

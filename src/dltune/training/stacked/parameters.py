@@ -70,6 +70,21 @@ class StackedParameters:
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
 
+    @torch.no_grad()
+    def write(self, row: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Give a row these values, by the name of parameter or buffer."""
+        views = self.views(self.weights)
+        for name, value in tensors.items():
+            (views if name in views else self.buffers)[name][row].copy_(value)
+
+    def flat(self, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Values by parameter name as a row of the matrix, (P,); zero for one that is missing."""
+        row = torch.zeros(1, self.weights.shape[1], dtype=torch.float64)
+        for name, view in self.views(row).items():
+            if name in values:
+                view[0] = values[name]
+        return row[0]
+
     def _in_one(
         self, tensors: Sequence[torch.Tensor], *, out: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -89,6 +104,62 @@ class StackedParameters:
         self.leaves = {
             name: view.detach().requires_grad_() for name, view in self.views(weights).items()
         }
+
+
+class BestRows:
+    """The best weights and buffers so far of every row: one matrix, written row by row.
+
+    parameters  the stack's.
+    """
+
+    def __init__(self, parameters: StackedParameters) -> None:
+        self._parameters = parameters
+        self._weights: torch.Tensor | None = None  # until the first epoch is over
+        self._buffers: dict[str, torch.Tensor] = {}
+        self._have = [False] * len(parameters.weights)
+
+    def has(self, row: int) -> bool:
+        """Whether a row has had a good epoch."""
+        return self._have[row]
+
+    def keep_present(self, rows: Sequence[int]) -> None:
+        """Take the present weights of these rows for their best."""
+        best, buffers = self._begun()
+        index = torch.tensor(rows, device=best.device)
+        best[index] = self._parameters.weights[index]
+        for name, buffer in self._parameters.buffers.items():
+            buffers[name][index] = buffer[index]
+        for row in rows:
+            self._have[row] = True
+
+    def load(self, row: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Take these values, by the name of parameter or buffer, for a row's best."""
+        best, buffers = self._begun()
+        views = self._parameters.views(best)
+        for name, value in tensors.items():
+            (views if name in views else buffers)[name][row].copy_(value)
+        self._have[row] = True
+
+    def of(self, rows: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Weights (k, P) and buffers (k, ...) of rows; no copies if they are all there are."""
+        best, buffers = self._begun()
+        if list(rows) == list(range(len(best))):
+            return best, buffers
+        index = torch.tensor(rows, dtype=torch.int64, device=best.device)
+        return best[index], {name: buffer[index] for name, buffer in buffers.items()}
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Shrink to these rows (k,)."""
+        self._have = [self._have[row] for row in rows.tolist()]
+        if self._weights is not None:
+            self._weights = self._weights[rows]
+            self._buffers = {name: buffer[rows] for name, buffer in self._buffers.items()}
+
+    def _begun(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        if self._weights is None:
+            self._weights = self._parameters.weights.clone()
+            self._buffers = {n: one.clone() for n, one in self._parameters.buffers.items()}
+        return self._weights, self._buffers
 
 
 def _aligned(values: int) -> int:

@@ -135,13 +135,19 @@ def row_state(
                 buffers that are not saved are left out.
     parameters  by name (S, *shape); buffers likewise.
     """
-    tensors = {**parameters, **buffers}
-    name_of = {id(tensor): name for name, tensor in named_tensors(template)}
-    names = {
-        key: name_of[id(tensor)] for key, tensor in template.state_dict(keep_vars=True).items()
-    }
+    tensors, names = {**parameters, **buffers}, state_names(template)
     mine = {name: tensors[name][row].detach().cpu().clone() for name in set(names.values())}
     return {key: mine[name] for key, name in names.items()}
+
+
+def state_names(module: nn.Module) -> dict[str, str]:
+    """For every key of a module's state dict, the name of its parameter or buffer.
+
+    >>> state_names(nn.Linear(2, 1))
+    {'weight': 'weight', 'bias': 'bias'}
+    """
+    name_of = {id(tensor): name for name, tensor in named_tensors(module)}
+    return {key: name_of[id(one)] for key, one in module.state_dict(keep_vars=True).items()}
 
 
 def named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
