@@ -15,7 +15,7 @@ from dltune.errors import DataError, DltuneError, RecipeError, TrainingError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.check import CheckAlone
 from dltune.search.executors.jobs import Cohort, Job, Jobs
-from dltune.search.executors.processes import Worker, start_server
+from dltune.search.executors.processes import LOST_SERVER, Worker, start_server
 from dltune.search.executors.protocol import Executor, Noted, Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
@@ -241,10 +241,10 @@ class WorkerPool(Executor):
         """
         failed_starts = worker.failed_starts + (not worker.has_begun)
         # The server that they are forked from may be killed too; another is started in its place.
-        has_lost_server = isinstance(worker.problem, EOFError | ConnectionError)
-        is_hopeless = worker.problem is not None and not has_lost_server
+        problem = worker.problem
+        is_hopeless = problem is not None and not isinstance(problem, LOST_SERVER)
         if is_hopeless or failed_starts >= FAILED_STARTS:
-            why = worker.problem or "they end while they start"
+            why = problem or "they end while they start"
             alone = f"{self._alone.capitalize()} to train in one process."
             raise TrainingError(
                 f"worker processes cannot be started here: {why}",
