@@ -9,30 +9,10 @@ import time
 import pytest
 
 from dltune.cli import output
-from dltune.cli.status import StatusLine, columns_of, is_watched
+from dltune.cli.status import StatusLine, columns_of, is_watched, lines_of
+from tests.cli.screens import Screen
 
 STILL = 3600.0  # seconds: no drawing but those that the test brings about
-
-
-class Screen(io.StringIO):
-    """A terminal that knows where its cursor is, as far as \\r and \\n go."""
-
-    def isatty(self) -> bool:
-        return True
-
-    def lines(self) -> list[str]:
-        """What stands there now."""
-        rows, column = [""], 0
-        for sign in self.getvalue():
-            if sign == "\n":
-                rows.append("")
-                column = 0
-            elif sign == "\r":
-                column = 0
-            else:
-                rows[-1] = rows[-1][:column].ljust(column) + sign + rows[-1][column + 1 :]
-                column += 1
-        return [row.rstrip() for row in rows]
 
 
 @pytest.fixture
@@ -40,7 +20,8 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     """What stderr is from now on."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
-    return Screen()
+    monkeypatch.setenv("LINES", "8")
+    return Screen(height=8)
 
 
 def test_it_says_what_is_done_and_for_how_long(
@@ -119,3 +100,69 @@ def test_notes_fit_a_terminal(
     output.say(note)
     assert max(map(len, screen.lines())) <= columns
     assert " ".join(screen.getvalue().split()) == note
+
+
+BLOCK = ["", "one", "two", "three"]  # the first line is free, as in `StatusLine`
+
+
+def test_several_lines_stand_below_the_cursor(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", screen)
+    seconds = 0.0
+    with StatusLine("loading data", clock=lambda: seconds, tick=STILL) as status:
+        status.show(lambda columns: "\n".join(BLOCK))
+        status.draw()
+        assert (screen.lines(), screen.row, screen.column) == (BLOCK, 0, 0)
+        seconds = 1.0
+        print("a note", file=sys.stderr)
+        assert screen.lines() == ["a note", *BLOCK]  # at once, not at the next tick
+        print("half", end="", file=sys.stderr)
+        status.draw()
+        assert screen.lines() == ["a note", "half"]
+        print(" a line", file=sys.stderr)
+        status.draw()
+        above = ["a note", "half a line"]
+        assert screen.lines() == [*above, *BLOCK]
+        screen.write("^Cby another way\n")  # by a signal's handler, past the stream
+        status.draw()
+        above.append("^Cby another way")
+        assert screen.lines() == [*above, *BLOCK]
+        seconds = 2.0
+        status.stage("short")
+        assert screen.lines() == [*above, "short  2 s"]
+        status.show(lambda columns: "\n".join(BLOCK))
+        status.draw()
+        assert screen.lines() == [*above, *BLOCK]
+    assert screen.lines() == [*above, ""]
+
+
+def test_several_lines_can_be_kept(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen)
+    with StatusLine("loading data", clock=lambda: 0.0, tick=STILL) as status:
+        status.show(lambda columns: "\n".join(BLOCK))
+        print("half", end="", file=sys.stderr)
+        status.keep("writing")
+        assert screen.lines() == ["half", *BLOCK, "writing  0 s"]
+        output.say("done")
+        status.keep("nothing to keep")
+    assert screen.lines() == ["half", *BLOCK, "done", ""]
+
+
+def test_no_more_lines_than_the_terminal_has(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert lines_of(screen) == 8
+    with StatusLine("", tick=STILL) as status:
+        status.show(lambda columns: "\n".join(map(str, range(20))))
+        status.draw()
+        status.draw()
+        assert screen.lines() == list(map(str, range(7)))
+        monkeypatch.setenv("LINES", "5")  # as after a resize: what comes back would be too high
+        output.say("a note")
+        assert screen.lines() == ["a note", ""]
+        status.draw()
+        assert screen.lines() == ["a note", *map(str, range(4))]
+    monkeypatch.setenv("LINES", "high")
+    assert lines_of(screen) == 24

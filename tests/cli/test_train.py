@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dltune.cli.train import epoch_line
+from dltune.cli.watch import epoch_line
 from dltune.recipe.files import load_recipe
 from dltune.runs.checkpoint import read_checkpoint
 from dltune.runs.run import load_run
@@ -233,3 +233,27 @@ def test_few_lines_where_nobody_watches(epochs: int, dltune, folder: Path) -> No
     lines = [line for line in done.err.splitlines() if line.startswith("epoch ")]
     assert len(lines) == min(epochs, 10)
     assert lines[-1].startswith(f"epoch {epochs}/{epochs}")
+    assert not {"\x1b", "┌", "⠒"} & {*done.err, *done.out}
+
+
+def test_what_the_curves_say_is_in_the_summary(dltune, folder: Path) -> None:
+    settings = ["--set", "optim.lr=0.01", "--set", "train.epochs=3", "--name", "three"]
+    trained = dltune("train", "tiny.toml", *settings)
+    told = "curves: 3 epochs are too few to read a trend from"
+    assert trained.out.splitlines()[-1] == told
+    document = json.loads(dltune("report", "three", "--json").out)
+    assert document["curves"] == [told.removeprefix("curves: ")]
+    drawn, _, rest = dltune("report", "three").out.partition("\n\n")
+    assert rest == trained.out
+    assert drawn.splitlines()[0].split() == ["loss", "error"]
+    assert drawn.splitlines()[-2].split() == ["1", "2", "3"] * 2
+    assert drawn.splitlines()[-1] == "⠒ dev   · train"
+
+
+def test_curves_of_a_training_that_diverged(dltune, folder: Path) -> None:
+    settings = ["--set", "optim.name=sgd", "--set", "optim.lr=1e30", "--name", "wild"]
+    told = dltune("train", "tiny.toml", *settings).out
+    assert (
+        "diverged: non-finite loss (trial 0)\ncurves: train loss left the finite numbers in" in told
+    )
+    assert dltune("report", "wild").out.endswith(told)

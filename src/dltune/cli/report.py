@@ -22,6 +22,8 @@ def report(
 
     path = find_run(run, runs_dir=runs_dir)
     loaded = load_run(path, histories="best")
+    if loaded.about.command == "train":  # its curves are shown, also those of one that diverged
+        loaded = load_run(path)
     if loaded.about.command in FINDERS:
         return show_found(loaded, as_json=as_json)
     try:
@@ -32,7 +34,7 @@ def report(
         output.say(f"the CSV files were left alone: {obstacle.found}")
     except OSError as refusal:  # a full disk, somebody else's folder: the tables need no writing
         output.say(f"the CSV files were left alone: {refusal.filename or path}: {refusal.strerror}")
-    show_run(loaded, as_json=as_json)
+    show_run(loaded, as_json=as_json, curves=True)
     if not loaded.is_complete:
         output.say(f"{len(loaded.done)} of {loaded.about.trials} trials are done")
     say_diagnose(loaded)

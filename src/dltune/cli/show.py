@@ -7,11 +7,13 @@ import shlex
 import sys
 
 from dltune.cli import output
+from dltune.diagnosis.curve import read_run
 from dltune.errors import RecipeError
 from dltune.recipe.comparable import clashes
 from dltune.recipe.ranges import Choice
 from dltune.recipe.space import Dimension, Space
 from dltune.report.bounds import find_bound_hits, render_bound_hits
+from dltune.report.curves import draw_curves, render_readings
 from dltune.report.document import study_document
 from dltune.report.tables import render_best, render_failures, render_winner
 from dltune.report.terminal import wants_color, width_of
@@ -21,14 +23,17 @@ from dltune.training.history import TrialState
 LABEL = re.compile(r"\[[^\]]*\]")  # of an option, in the name of what exists under it
 
 
-def show_run(run: Run, *, as_json: bool) -> None:
-    """Write what a run came to: one JSON object, or the tables; then advice on its ranges."""
+def show_run(run: Run, *, as_json: bool, curves: bool = False) -> None:
+    """Write what a run came to: one JSON object, or the tables; then advice on its ranges.
+
+    curves  whether those of a run of train are drawn.
+    """
     if run.accepted:
         output.say(f"went on with changes: {'; '.join(run.accepted)}")
     if as_json:
         output.write_json(study_document(run))
     else:
-        output.write_result("\n\n".join(filter(None, tables(run))))
+        output.write_result("\n\n".join(filter(None, tables(run, curves=curves))))
     try:
         # Only a run of an older dltune has such ranges.
         output.say(*(f"the ranking means little: {one.found}" for one in clashes(run.recipe)))
@@ -40,23 +45,28 @@ def show_run(run: Run, *, as_json: bool) -> None:
         output.say(*filter(None, [render_bound_hits(hits)]))
 
 
-def tables(run: Run) -> list[str]:
-    """The best trials, the winner, and what went wrong; empty texts among them."""
+def tables(run: Run, *, curves: bool = False) -> list[str]:
+    """The best trials, the winner, and what went wrong; empty texts among them.
+
+    curves  whether those of a run of train are drawn, too.
+    """
     best, width = run.best, width_of(sys.stdout)
     metric = run.about.metric
     parts, space = [""], _space_of(run)
     if len(space):
         color = wants_color(sys.stdout)
         parts = [render_best(run.trials, space, metric=metric, width=width, color=color)]
+    if curves and run.about.command == "train":
+        parts += [draw_curves(trial.history, width=width) for trial in run.trials]
     count = len(run.trials)
     winner = (
         render_winner(best, trials=count, metric=metric, width=width)
         if best
         else "no trial is complete"
     )
-    parts.append(winner)
-    parts.append(render_failures(run.trials, width=width))
-    return parts
+    parts += filter(None, [winner, render_failures(run.trials, width=width)])
+    readings = render_readings(read_run(run), width=width)
+    return [*parts[:-1], "\n".join(filter(None, [parts[-1], readings]))]
 
 
 def _space_of(run: Run) -> Space:

@@ -1,4 +1,4 @@
-"""One line at the foot of a terminal: what is being done, and for how long."""
+"""What stands at the foot of a terminal: what is being done, and for how long."""
 
 from __future__ import annotations
 
@@ -19,12 +19,21 @@ from dltune.report.numbers import show_seconds
 TICK_SECONDS = 1.0
 # One drawing takes a tenth of a millisecond, so ten a second are 0.1 % of one core.
 REDRAW_SECONDS = 0.1
-USUAL_COLUMNS = 80
+USUAL_COLUMNS, USUAL_LINES = 80, 24
+# After a line of somebody else's, several lines come back at once: without them the screen would
+# jump. A terminal takes a hundred such drawings a second easily.
+RETURN_SECONDS = 0.01
+TO_LINE_END, TO_SCREEN_END, UP = "\x1b[K", "\x1b[J", "\x1b[{}A"  # what to erase, and the way back
 
 
 def is_watched(stream: IO[str]) -> bool:
     """Whether a stream is a terminal that can draw a line again."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def obeys_escapes() -> bool:
+    """Whether a terminal that can draw again does: Windows' old console shows them."""
+    return sys.platform != "win32" or "WT_SESSION" in os.environ
 
 
 def columns_of(stream: IO[str]) -> int:
@@ -37,13 +46,23 @@ def columns_of(stream: IO[str]) -> int:
     return USUAL_COLUMNS
 
 
+def lines_of(stream: IO[str]) -> int:
+    """How high a terminal is; `LINES` overrules it."""
+    wanted = os.environ.get("LINES", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).lines or USUAL_LINES
+    return USUAL_LINES
+
+
 def whole_seconds(seconds: float) -> str:
     """A duration that does not flicker.
 
-    >>> whole_seconds(7.6), whole_seconds(63.2)
-    ('8 s', '1 min 3 s')
+    >>> whole_seconds(7.6), whole_seconds(59.5), whole_seconds(63.2)
+    ('8 s', '1 min 0 s', '1 min 3 s')
     """
-    return f"{seconds:.0f} s" if seconds < 59.5 else show_seconds(seconds)
+    return f"{seconds:.0f} s" if seconds < 59.5 else show_seconds(round(seconds))
 
 
 def drop_streams() -> None:
@@ -70,7 +89,7 @@ def terminal_may_be_gone() -> Iterator[None]:
 
 
 class StatusLine:
-    """A line that is drawn again and again on stderr; where nobody watches, nothing is drawn.
+    """A line, or several, drawn again and again on stderr; where nobody watches, nothing is drawn.
 
     stage  what is being done, until something else is shown.
     clock  seconds that only ever rise.
@@ -78,6 +97,11 @@ class StatusLine:
 
     Use as a context. Meanwhile whatever is written to `sys.stderr` appears above the line, which
     disappears at the end. It leaves the last column free: some terminals wrap when it is written.
+
+    After several lines the cursor stands at the beginning of the first, which is best left empty:
+    whatever does not come by way of `sys.stderr` (a signal's handler, the ^C that a terminal shows,
+    a library in C) is written there, and the next drawing begins below it. So does one after the
+    terminal has become narrower and has broken the lines: what it broke lies behind the cursor.
     """
 
     def __init__(
@@ -88,9 +112,12 @@ class StatusLine:
         tick: float = TICK_SECONDS,
     ) -> None:
         self._clock, self._tick = clock, tick
-        self._began = self._drawn = clock()
+        self._began = self._drawn = self._returned = clock()
         self._text: Callable[[int], str] = lambda columns: f"{stage}  {self.elapsed}"
-        self._length = 0  # of what stands there
+        self._length = 0  # of the line that stands there
+        self._block: list[str] = []  # the lines, where there are several
+        self._stands = False  # whether they do, and have not been erased
+        self._size = (0, 0)  # of the terminal when it was drawn: columns, lines
         self._is_open = False  # whether a line above it has no end yet
         self._stream: IO[str] | None = None
         self._lock = threading.RLock()
@@ -113,7 +140,8 @@ class StatusLine:
     def show(self, text: Callable[[int], str]) -> None:
         """From now on this is shown.
 
-        text  of the columns that there are; called again at every drawing.
+        text  of the columns that there are, in one line or in several, which must fit them; called
+              again at every drawing.
         """
         self._text = text
         if self._clock() - self._drawn >= REDRAW_SECONDS:
@@ -125,24 +153,72 @@ class StatusLine:
             if self._stream is None or self._is_open:
                 return
             self._drawn = self._clock()
-            columns = columns_of(self._stream) - 1
-            line = self._text(columns)[:columns]
-            self._stream.write("\r" + line.ljust(min(self._length, columns)))
+            self._size = columns_of(self._stream), lines_of(self._stream)
+            columns = self._size[0] - 1
+            lines = self._text(columns).split("\n")
+            if len(lines) > 1:
+                # Higher than the screen, they would push a copy of their first out each time.
+                self._draw_block(lines[: self._size[1] - 1])
+            else:
+                self._draw_line(lines[0][:columns], columns)
             self._stream.flush()
-            self._length = len(line)
+
+    def keep(self, stage: str) -> None:
+        """Leave several lines where they are, as they are now; below, this is being done."""
+        with self._lock, terminal_may_be_gone():
+            if self._stream is not None:
+                if self._is_open:
+                    self.write_above("\n")
+                self.draw()
+                if self._stands:
+                    self._stream.write("\n" * len(self._block))
+                self._block, self._stands = [], False
+            self.stage(stage)
+            self.draw()
+
+    def _draw_line(self, line: str, columns: int) -> None:
+        assert self._stream is not None
+        if self._stands:
+            self._erase()
+        self._block = []
+        self._stream.write("\r" + line.ljust(min(self._length, columns)))
+        self._length = len(line)
+
+    def _draw_block(self, lines: list[str]) -> None:
+        assert self._stream is not None
+        self._block, self._stands, self._length = lines, True, 0
+        text = "\n".join(line + TO_LINE_END for line in lines)
+        self._stream.write(f"\r{text}{TO_SCREEN_END}\r{UP.format(len(lines) - 1)}")
+
+    def _erase(self) -> None:
+        """Leave nothing of what stands there."""
+        assert self._stream is not None
+        if self._stands:
+            self._stream.write(f"\r{TO_SCREEN_END}")
+        elif self._length:
+            self._stream.write("\r" + " " * self._length + "\r")
+        self._stands, self._length = False, 0
 
     def write_above(self, text: str) -> int:
         """Write to the terminal above the line, which comes back after a whole line only."""
         with self._lock:
             assert self._stream is not None
-            if self._length:
-                self._stream.write("\r" + " " * self._length + "\r")
-                self._length = 0
+            self._erase()
             count = self._stream.write(text)
-            self._stream.flush()
             if text:
                 self._is_open = not text.endswith("\n")
+            if self._block and not self._is_open:
+                self._return()
+            self._stream.flush()
         return count
+
+    def _return(self) -> None:
+        """Let several lines stand again as they were; in a terminal of another size, at a tick."""
+        assert self._stream is not None
+        now, size = self._clock(), (columns_of(self._stream), lines_of(self._stream))
+        if now - self._returned >= RETURN_SECONDS and size == self._size:
+            self._returned = now
+            self._draw_block(self._block)
 
     def __enter__(self) -> Self:
         if is_watched(sys.stderr):
@@ -167,7 +243,8 @@ class StatusLine:
         with self._lock:
             if self._stream is not None:
                 with terminal_may_be_gone():
-                    self.write_above("")
+                    self._erase()
+                    self._stream.flush()
                 sys.stderr, self._stream = self._stream, None
 
 

@@ -6,23 +6,17 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from dltune.cli import options, output
 from dltune.cli.keeping import claim, keep_run
-from dltune.cli.status import StatusLine, columns_of
+from dltune.cli.status import TO_SCREEN_END, StatusLine, is_watched, obeys_escapes
 from dltune.errors import FolderTakenError
-from dltune.report.numbers import count_of, show_error, show_value
+from dltune.report.numbers import count_of
 
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
-    from dltune.training.engine import Stop
-    from dltune.training.history import EpochRecord
-    from dltune.training.loop import CohortEpoch, TrialOutcome
-
-PLAIN_LINES = 10  # of a whole training, where nobody watches
 
 
 def train(
@@ -56,7 +50,7 @@ def train(
             if name is not None:
                 raise
             # Another training, started at the same time, was the first to take this number.
-    run = load_run(path, histories="best")
+    run = load_run(path)
     show_run(run, as_json=as_json)
     if code:
         again = f"dltune train {shlex.quote(str(path / 'recipe.toml'))}"
@@ -76,6 +70,7 @@ def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> in
     A signal ends it after the update that runs, and the best epoch so far is kept. A second one
     stops at once, like an error: no folder is left then, nor where no epoch was over.
     """
+    from dltune.cli.watch import follow
     from dltune.data.device import resolve_device, to_device
     from dltune.recipe.references import check_factory
     from dltune.runs.checkpoint import pack_checkpoint
@@ -96,7 +91,7 @@ def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> in
             training = train_cohort(
                 [trial], data, folder=recipe.folder, interrupted=lambda: interrupts.reason
             )
-            (outcome,) = _follow(training, config.train.epochs, status)
+            (outcome,) = follow(training, config, status)
             if interrupts.requested and outcome.record.best_epoch is None:
                 raise Interruption(interrupts.requested)
         with Interrupts():  # the writing is not cut off
@@ -108,49 +103,12 @@ def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> in
 
 
 def _say_stopping() -> bool:
-    """The handler of a signal calls it: not by way of a stream, which may be in use."""
-    with contextlib.suppress(OSError):
-        os.write(2, b"stopping after this update; Ctrl-C again stops at once and keeps nothing\n")
-    return True
+    """The handler of a signal calls it: not by way of a stream, which may be in use.
 
-
-def _follow(
-    training: Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]],
-    epochs: int,
-    status: StatusLine,
-) -> list[TrialOutcome]:
-    """Say every epoch, where nobody watches one in ten."""
-    every = 1 if sys.stderr.isatty() else max(1, epochs // PLAIN_LINES)
-    status.stage(f"epoch 1 of {epochs}")
-    while True:
-        try:
-            records = next(training).records
-        except StopIteration as end:
-            return cast("list[TrialOutcome]", end.value)
-        for record in records:
-            if record.epoch % every == 0 or record.epoch == epochs:
-                columns = columns_of(sys.stderr) if status.is_drawn else None
-                output.say(epoch_line(record, epochs, columns=columns))
-            status.stage(f"epoch {min(record.epoch + 1, epochs)} of {epochs}")
-
-
-def epoch_line(record: EpochRecord, epochs: int, *, columns: int | None = None) -> str:
-    """One epoch, in words that fit the columns of a terminal; None for as many as it takes.
-
-    >>> from dltune.training.history import EpochRecord
-    >>> print(epoch_line(EpochRecord(
-    ...     trial=0, epoch=3, lr=1e-3, train_loss=0.1, train_error=0.02, dev_loss=0.21,
-    ...     dev_error=0.05, grad_norm=1.0, update_ratio=1e-3, dead_units=0.0, seconds=0.1), 20))
-    epoch  3/20  lr 0.001  train loss 0.1000 error 0.0200  dev loss 0.2100 error 0.0500
+    What stands below the cursor goes, and comes back below what is said.
     """
-    place = f"{record.epoch:{len(str(epochs))}d}/{epochs}"
-    losses = [show_error(loss) for loss in (record.train_loss, record.dev_loss)]
-    errors = [show_error(error) for error in (record.train_error, record.dev_error)]
-    train, dev = (f"loss {loss} error {error}" for loss, error in zip(losses, errors, strict=True))
-    forms = [
-        f"epoch {place}  lr {show_value(record.lr)}  train {train}  dev {dev}",
-        f"epoch {place}  train {train}  dev {dev}",
-        f"epoch {place}  error: train {errors[0]}  dev {errors[1]}",
-        f"{place}  error {errors[0]}, dev {errors[1]}",
-    ]
-    return next((one for one in forms if columns is None or len(one) <= columns), forms[-1])
+    erased = TO_SCREEN_END if is_watched(sys.stderr) and obeys_escapes() else ""
+    line = f"{erased}stopping after this update; Ctrl-C again stops at once and keeps nothing\n"
+    with contextlib.suppress(OSError):
+        os.write(2, line.encode())
+    return True

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from dltune.diagnosis.curve import read_run
 from dltune.report.tables import BEST_SHOWN, failures
 from dltune.runs.run import Run
 from dltune.training.history import TrialRecord, best_trials
@@ -35,6 +36,7 @@ def study_document(run: Run, *, limit: int = BEST_SHOWN) -> dict[str, Any]:
     failures  state, reason and trial numbers of those that did not complete.
     best      the best trial with its values and its whole config by dotted path, or None.
     top       the `limit` best without their configs, best first.
+    curves    what those of a run of train say; empty for any other.
     accepted  changes of data, code or torch with which it went on.
     """
     about, top = run.about, best_trials(run.trials, limit)
@@ -53,6 +55,7 @@ def study_document(run: Run, *, limit: int = BEST_SHOWN) -> dict[str, Any]:
         ],
         "best": trial_document(top[0], top[0].config) if top else None,
         "top": [trial_document(one) for one in top],
+        "curves": list(read_run(run)),
         "accepted": run.accepted,
     }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +253,23 @@ def test_closing_ends_processes_and_removes_the_data(build: Build, folder: Path)
 
 def test_closing_does_not_wait_for_processes_that_are_just_starting(build: Build) -> None:
     build().start()  # and the fixture closes it
+
+
+@pytest.mark.skipif(
+    not processes.HAS_SERVER, reason="workers are forked from a server on Linux only"
+)
+def test_a_server_that_is_killed_while_workers_start_is_replaced(build: Build) -> None:
+    def kill_server() -> None:
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+    processes.start_server()
+    kill_server()  # what other tests have started has torch already
+    pool = build(workers=1)
+    pool.start()
+    time.sleep(0.3)  # the worker's start waits for the new one, which loads torch
+    kill_server()
+    (result,) = train(pool, [trial(0)]).results.values()
+    assert result.state is TrialState.COMPLETE
 
 
 class Setting:

@@ -95,6 +95,7 @@ def build_executor(
         gpus=gpus(device),
         code_folders=code_folders,
         trial_seconds=trial_timeout,
+        users_model=users_model,
     )
     pool.start()
     return pool

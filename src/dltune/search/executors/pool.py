@@ -15,7 +15,7 @@ from dltune.errors import DataError, DltuneError, RecipeError, TrainingError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.check import CheckAlone
 from dltune.search.executors.jobs import Cohort, Job, Jobs
-from dltune.search.executors.processes import Worker, start_server
+from dltune.search.executors.processes import LOST_SERVER, Worker, start_server
 from dltune.search.executors.protocol import Executor, Noted, Progress
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
@@ -45,6 +45,7 @@ class WorkerPool(Executor):
     trial_seconds  a trial that trains longer fails, and one that hangs in the user's code is
                    stopped. None: no limit.
     grace_seconds  what a job gets beyond its trials' seconds before its worker is stopped.
+    users_model    whether a factory of the user's makes models: they train nowhere else.
 
     setups  what each worker is told.
     """
@@ -61,9 +62,11 @@ class WorkerPool(Executor):
         code_folders: Sequence[Path] = (),
         trial_seconds: float | None = None,
         grace_seconds: float = GRACE_SECONDS,
+        users_model: bool = False,
     ) -> None:
         limit = "" if trial_seconds is None else " without --trial-timeout"
-        self._alone = f"type --workers 1{limit}"
+        # What needs no worker; for a user's models there is nothing.
+        self._alone = "" if users_model else f"type --workers 1{limit}"
         self._data, self._book = SharedData(shelf, otherwise=self._alone), book
         self._trial_seconds, self._grace_seconds = trial_seconds, grace_seconds
         self.setups = [
@@ -237,11 +240,15 @@ class WorkerPool(Executor):
         Raises TrainingError if workers cannot be started at all.
         """
         failed_starts = worker.failed_starts + (not worker.has_begun)
-        if worker.problem is not None or failed_starts >= FAILED_STARTS:
-            why = worker.problem or "they end while they start"
+        # The server that they are forked from may be killed too; another is started in its place.
+        problem = worker.problem
+        is_hopeless = problem is not None and not isinstance(problem, LOST_SERVER)
+        if is_hopeless or failed_starts >= FAILED_STARTS:
+            why = problem or "they end while they start"
+            alone = f"{self._alone.capitalize()} to train in one process."
             raise TrainingError(
                 f"worker processes cannot be started here: {why}",
-                hint=f"{self._alone.capitalize()} to train in one process.",
+                hint=alone if self._alone else "See what is left of memory, and of ulimit -u.",
             )
         failure = worker.failure() if worker.has_begun else None  # else it has died in idleness
         self._stop([worker])

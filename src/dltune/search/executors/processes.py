@@ -47,6 +47,11 @@ SOCKET, LONGEST_SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx", 107
 # needs, unless the process lives on without its pipe.
 LONGEST_END_SECONDS = 5.0
 
+# What a start meets when the server has been killed. Until the system has taken it down, which
+# takes a process with torch some hundredths of a second, Python does not start another.
+LOST_SERVER = (EOFError, ConnectionError)
+SERVER_END_SECONDS = 0.3
+
 
 def worker_context() -> BaseContext:
     """The start method of workers."""
@@ -154,6 +159,8 @@ class Worker:
                 )
                 process.start()
         except Exception as problem:  # who waits for the pipe finds it
+            if isinstance(problem, LOST_SERVER):
+                time.sleep(SERVER_END_SECONDS)
             self.problem = problem
         else:
             self._process = process

@@ -34,7 +34,7 @@ class SharedData:
     What a killed coordinator has left there, the next one removes.
 
     shelf      where they come from.
-    otherwise  what to do where no folder takes them.
+    otherwise  what to do where no folder takes them; empty if nothing helps.
     """
 
     def __init__(self, shelf: DataShelf, *, otherwise: str = "type --workers 1") -> None:
@@ -63,9 +63,10 @@ class SharedData:
                 is_full = isinstance(problem, OSError) and not problem.errno
                 why = "no room is left there" if is_full else str(problem).partition("\n")[0]
                 place = f"{folder}: " if folder else ""
+                way_out = self._otherwise and f", or {self._otherwise}"
                 raise TrainingError(
                     f"{place}cannot write {dataset.name} for the worker processes ({why})",
-                    hint=f"Set TMPDIR to a folder with more room, or {self._otherwise}.",
+                    hint=f"Set TMPDIR to a folder with more room{way_out}.",
                 ) from problem
             self._folders[key] = folder
         return self._folders[key]
