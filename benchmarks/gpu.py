@@ -256,7 +256,7 @@ def main() -> None:
     for task in tasks:
         differences = {precision: apart(task, device, precision) for precision in PRECISIONS}
         losses.append({"model": task.title, **differences})
-        note(f"{task.title}, losses apart: {differences}")
+        note(f"{task.title}, losses apart by {', '.join(map(str, differences.values()))}")
     # Last: a capture that fails may leave the device's random numbers where nothing else works.
     for task, (rows, cells) in zip(tasks, measurements, strict=True):
         add_graphs(task, rows, cells, device, until=start + seconds)
