@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,15 +16,25 @@ from dltune.training.history import Trial
 from dltune.training.seeds import trial_seed
 
 STUDY_SEED = 0
+CPU = torch.device("cpu")
 
 
-def make_cohort(task: Task, trials: int, *, epochs: int) -> tuple[list[Trial], DeviceData]:
-    """The first trials of a random search with study seed 0, and the data on the CPU.
+def make_cohort(
+    task: Task,
+    trials: int,
+    *,
+    epochs: int,
+    device: torch.device = CPU,
+    overrides: Sequence[str] = (),
+) -> tuple[list[Trial], DeviceData]:
+    """The first trials of a random search with study seed 0, and the data on a device.
 
-    epochs  in place of the recipe's.
+    epochs     in place of the recipe's.
+    overrides  of the recipe, as for `--set`.
     """
     folder = Path()
-    recipe = parse_recipe(task.recipe(), folder=folder, overrides=[f"train.epochs={epochs}"])
+    changes = [f"train.epochs={epochs}", f"train.device={device.type}", *overrides]
+    recipe = parse_recipe(task.recipe(), folder=folder, overrides=changes)
     cohort = []
     for number in range(trials):
         unit = proposal_generator(STUDY_SEED, number).random(len(recipe.space))
@@ -31,4 +42,4 @@ def make_cohort(task: Task, trials: int, *, epochs: int) -> tuple[list[Trial], D
         seed = trial_seed(STUDY_SEED, number)
         cohort.append(Trial(number=number, config=recipe.config(values), seed=seed, values=values))
     data = load_data(cohort[0].config.data, folder=folder)
-    return cohort, to_device(data, torch.device("cpu"))
+    return cohort, to_device(data, device)

@@ -13,14 +13,13 @@ of the rounds; limit and engines are timed in turn.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import statistics
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from cohorts import make_cohort
+from engines import Cost, cost_of
 from products import limit_seconds, products_of, seconds
 from tasks import TASKS, Task, tasks_named
 from timing import add_json_option, note, report
@@ -34,14 +33,6 @@ from dltune.training.updates import batch_examples, updates_per_epoch
 
 ENDLESS = 1_000_000  # epochs: as many as the clock wants
 TIMED_SECONDS = 0.5  # for one engine in one round: some ten epochs of the slowest
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Seconds of one trial's update: alone, and with the epoch's measuring shared out over it."""
-
-    update: float
-    measured: float
 
 
 def limit_of(trial: Trial, data: DeviceData, stacks: list[int]) -> tuple[Cost, int]:
@@ -59,27 +50,11 @@ def limit_of(trial: Trial, data: DeviceData, stacks: list[int]) -> tuple[Cost, i
     return Cost(update=update, measured=update + measuring), round(flops)
 
 
-def cost_of(trials: list[Trial], data: DeviceData) -> Cost:
-    """What an engine takes: the looped one for one trial, the stacked one for more."""
-    learner: Learner | StackedLearner
-    if len(trials) == 1:
-        learner = Learner(trials[0].config, seed=trials[0].seed, data=data, folder=Path())
-    else:
-        learner = StackedLearner(trials, data, folder=Path())
-    clock: list[tuple[float, float]] = []
-    updates = 0
-    begun = time.perf_counter()
-    while not clock or time.perf_counter() - begun < TIMED_SECONDS:
-        start = time.perf_counter()
-        updates = sum(1 for _ in learner.epoch_updates())
-        trained = time.perf_counter()
-        learner.measure_train()
-        learner.measure(data.dev)
-        clock.append((trained - start, time.perf_counter() - start))
-    clock = clock[1:] or clock  # the first epoch allocates
-    update, measured = (statistics.median(times) for times in zip(*clock, strict=True))
-    each = updates * len(trials)
-    return Cost(update=update / each, measured=measured / each)
+def learner_of(trials: list[Trial], data: DeviceData) -> Learner | StackedLearner:
+    """In the looped engine one trial, in the stacked one more."""
+    if len(trials) > 1:
+        return StackedLearner(trials, data, folder=Path())
+    return Learner(trials[0].config, seed=trials[0].seed, data=data, folder=Path())
 
 
 def rows_of(task: Task, stacks: list[int], rounds: int) -> list[dict[str, Any]]:
@@ -92,7 +67,8 @@ def rows_of(task: Task, stacks: list[int], rounds: int) -> list[dict[str, Any]]:
         limit, flops = limit_of(cohort[0], data, stacks)
         limits.append(limit)
         for size in stacks:
-            costs[size].append(cost_of(cohort[:size], data))
+            learner = learner_of(cohort[:size], data)
+            costs[size].append(cost_of(learner, seconds=TIMED_SECONDS))
             note(f"round {number}, {task.title}, stack {size}: {1e6 * costs[size][-1].update:.0f}")
     limit_update = statistics.median(limit.update for limit in limits)
     return [

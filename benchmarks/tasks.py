@@ -8,6 +8,7 @@ and its peers train on the same; `peers/task.py` has the same models in plain to
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -56,7 +57,12 @@ metric = "dev_error"
         return path
 
 
-def _perceptron(units: int) -> Task:
+def perceptron(units: int) -> Task:
+    """Two hidden layers of so many units.
+
+    >>> perceptron(1024).title
+    'MLP 64-1024-1024-10'
+    """
     return Task(
         name=f"mlp-{units}",
         title=f"MLP 64-{units}-{units}-10",
@@ -65,7 +71,7 @@ def _perceptron(units: int) -> Task:
 
 
 _ALL = (
-    *map(_perceptron, (32, 128, 512)),
+    *map(perceptron, (32, 128, 512)),
     Task(
         name="cnn",
         title="CNN 16-32",
@@ -75,14 +81,14 @@ _ALL = (
 TASKS = {task.name: task for task in _ALL}
 
 
-def tasks_named(text: str) -> list[Task]:
-    """The tasks of a comma-separated list of names; a ValueError names one that is none.
+def tasks_named(text: str, tasks: Mapping[str, Task] = TASKS) -> list[Task]:
+    """The tasks of a comma-separated list of names; a ValueError names one that is none of them.
 
     >>> [task.title for task in tasks_named("mlp-32,cnn")]
     ['MLP 64-32-32-10', 'CNN 16-32']
     """
     names = text.split(",")
-    unknown = [name for name in names if name not in TASKS]
+    unknown = [name for name in names if name not in tasks]
     if unknown:
-        raise ValueError(f"no model is called {unknown[0]!r}: there are {', '.join(TASKS)}")
-    return [TASKS[name] for name in names]
+        raise ValueError(f"no model is called {unknown[0]!r}: there are {', '.join(tasks)}")
+    return [tasks[name] for name in names]

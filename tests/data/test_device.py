@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from dltune.data.device import to_device
-from dltune.errors import DataError
+from dltune.data.device import check_precision, resolve_device, to_device
+from dltune.errors import DataError, TrainingError
+from dltune.recipe.schema import TrainConfig
 
 CPU = torch.device("cpu")
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -61,3 +62,20 @@ def test_a_share_is_not_advised_that_leaves_nothing_to_train_on(load):
     with pytest.raises(DataError) as refused:
         to_device(dataset, CPU)
     assert str(refused.value).endswith("\nGive more examples.")
+
+
+def test_only_apples_gpu_lacks_float64(monkeypatch):
+    for kind in ("cpu", "cuda", "mps"):
+        for precision in ("float32", "bfloat16"):
+            check_precision(precision, kind=kind)
+    for kind in ("cpu", "cuda"):
+        check_precision("float64", kind=kind)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device(TrainConfig()).type == "mps"
+    for device in ("auto", "mps"):
+        with pytest.raises(
+            TrainingError, match=r"^train.precision = 'float64': .*\n.*--device cpu"
+        ):
+            resolve_device(TrainConfig(device=device, precision="float64"))
+    assert resolve_device(TrainConfig(device="cpu", precision="float64")).type == "cpu"

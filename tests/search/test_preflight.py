@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dltune.errors import DltuneError, ModelError, TrainingError
-from dltune.recipe.files import load_recipe
+from dltune.recipe.files import load_recipe, parse_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.runs.run import load_run
 from dltune.search.events import Ending, StudyEnd
@@ -148,6 +149,27 @@ def test_settings_that_no_trial_can_have(
         search(small(override), **how)
     assert mistake.value.found.startswith(said)
     assert mistake.value.hint.startswith("Try --")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("device", ["auto", "mps"])
+def test_apples_gpu_has_no_float64(
+    place: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told before anything is trained, also where only a process with torch knows what auto is."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    made = parse_recipe(
+        'data.source = "sklearn:wine"\noptim.lr = { log = [1e-4, 1e-1] }\n'
+        f'train.device = "{device}"\ntrain.precision = "float64"',
+        folder=place,
+    )
+    with pytest.raises(TrainingError) as mistake:
+        run_study(made, path=Path("runs/own"), strategy="random", trials=1, workers=1)
+    assert str(mistake.value) == (
+        "train.precision = 'float64': Apple's GPU (mps) has no such numbers\n"
+        "Try --device cpu, or --set train.precision=float32."
+    )
     assert not Path("runs").exists()
 
 

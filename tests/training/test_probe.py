@@ -60,6 +60,30 @@ def test_memory_bounds_the_stack(wine: DeviceData, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("dltune.training.probe.available_bytes", lambda device: room)
     result = probe(trials_of(20, model={"hidden": [1000]}), wine, folder=Path(), waiting=10_000)
     assert set(result.microseconds) == {1, 4}
+    # The processes of a machine share its memory, however they share the GPUs beside it.
+    shared = probe(
+        trials_of(20, model={"hidden": [1000]}),
+        wine,
+        folder=Path(),
+        waiting=10_000,
+        processes=2,
+        on_gpu=1,
+    )
+    assert set(shared.microseconds) == {1, 2}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_those_that_have_another_gpu_take_none_of_this_ones_memory(
+    wine: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.training.on_device import moved
+
+    room = 2 * 4 * 8 * 4 * (13 * 1000 + 1000 + 3 * 1000 + 3)
+    monkeypatch.setattr("dltune.training.probe.available_bytes", lambda device: room)
+    trials, data = trials_of(20, model={"hidden": [1000]}), moved(wine, torch.device("cuda"))
+    result = probe(trials, data, folder=Path(), waiting=10_000, processes=8, on_gpu=1)
+    assert set(result.microseconds) == {1, 4}
 
 
 def test_a_model_without_a_vmap_rule_is_not_stacked(wine: DeviceData, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class KeptRun:
             data=dict(self.shelf.hashes),
             code=self.folder.keep_code(imported_files(self.folder.code_folders)),
             threads=torch.get_num_threads(),
-            device=str(resolve_device(config.train.device)),
+            device=str(resolve_device(config.train)),
         )
 
 

@@ -85,7 +85,7 @@ def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> in
         dataset = run.dataset(config)
         notes = (*dataset.notes, *peak_notes([config], examples=len(dataset.train)))
         output.say(*notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
-        data = to_device(dataset, resolve_device(config.train.device))
+        data = to_device(dataset, resolve_device(config.train))
         trial = Trial(number=0, config=config, seed=config.train.seed)
         with Interrupts(_say_stopping) as interrupts, interrupts.allowed():
             training = train_cohort(

@@ -9,6 +9,7 @@ import torch
 
 from dltune.data.dataset import SPLIT_FIELDS, SPLITS, Dataset, Examples
 from dltune.errors import DataError, TrainingError
+from dltune.recipe.schema import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)  # tensors do not compare to a bool
@@ -45,12 +46,12 @@ class DeviceData:
     train_dev: Tensors | None
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of a recipe's `train.device`; "auto" takes CUDA, then Apple's GPU, then the CPU.
+def resolve_device(train: TrainConfig) -> torch.device:
+    """The device of a recipe's [train]; "auto" takes CUDA, then Apple's GPU, then the CPU.
 
-    Raises TrainingError if the named device is not there.
+    Raises TrainingError if the named device is not there, or has no numbers of `train.precision`.
 
-    >>> resolve_device("cpu")
+    >>> resolve_device(TrainConfig(device="cpu"))
     device(type='cpu')
     """
     available = {
@@ -58,16 +59,36 @@ def resolve_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available.get(name, False):
-        there = ", ".join(kind for kind, is_there in available.items() if is_there)
+    present = [kind for kind, is_there in available.items() if is_there]
+    kind = present[0] if train.device == "auto" else train.device
+    if kind not in present:
         raise TrainingError(
-            f"train.device = {name!r}: torch {torch.__version__} finds no such device here "
-            f"(it finds {there})",
+            f"train.device = {kind!r}: torch {torch.__version__} finds no such device here "
+            f"(it finds {', '.join(present)})",
             hint="Try --device cpu, or --device auto.",
         )
-    return torch.device(name)
+    check_precision(train.precision, kind=kind)
+    return torch.device(kind)
+
+
+def check_precision(precision: str, *, kind: str) -> None:
+    """Raise TrainingError if a kind of device has no numbers of a `train.precision`.
+
+    kind  "cpu", "cuda" or "mps".
+
+    >>> check_precision("float64", kind="cuda")
+    >>> check_precision("float64", kind="mps")
+    Traceback (most recent call last):
+    dltune.errors.TrainingError: train.precision = 'float64': Apple's GPU (mps) has no such numbers
+    Try --device cpu, or --set train.precision=float32.
+
+    Source: torch's notes on MPS; Metal's shading language has no double.
+    """
+    if kind == "mps" and precision == "float64":
+        raise TrainingError(
+            f"train.precision = {precision!r}: Apple's GPU (mps) has no such numbers",
+            hint="Try --device cpu, or --set train.precision=float32.",
+        )
 
 
 def wait_for(device: torch.device) -> None:

@@ -44,9 +44,7 @@ def load(config: Config, *, folder: Path) -> Loaded:
 
 def on_device(dataset: Dataset, config: Config) -> Loaded:
     """A config's data set, on the device of its trainings."""
-    return Loaded(
-        data=to_device(dataset, resolve_device(config.train.device)), notes=tuple(dataset.notes)
-    )
+    return Loaded(data=to_device(dataset, resolve_device(config.train)), notes=tuple(dataset.notes))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

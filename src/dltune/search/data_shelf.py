@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dltune.data.dataset import Dataset
 from dltune.errors import DltuneError
 from dltune.recipe.files import names_file
-from dltune.recipe.schema import DataConfig
+from dltune.recipe.schema import DataConfig, TrainConfig
 from dltune.runs.about import GIVEN
 from dltune.runs.provenance import hash_of_dataset, hash_of_file
 
@@ -83,13 +83,17 @@ class DataShelf:
         """The data set that was loaded or asked for last; None before one could be loaded."""
         return self._given or next(reversed(self._loaded.values()), None)
 
-    def on_device(self, config: DataConfig, device_name: str) -> DeviceData:
-        """The same on a device, "auto" included."""
+    def on_device(self, config: DataConfig, train: TrainConfig) -> DeviceData:
+        """The same on the device of a [train] section.
+
+        Raises TrainingError if there is none, or none with numbers of its precision.
+        """
         from dltune.data.device import resolve_device, to_device
 
-        key = (config.model_dump_json(), device_name)
+        device = resolve_device(train)
+        key = (config.model_dump_json(), device.type)
         if key not in self._moved:
-            self._moved[key] = to_device(self.dataset(config), resolve_device(device_name))
+            self._moved[key] = to_device(self.dataset(config), device)
         return _newest(self._moved, key)
 
 

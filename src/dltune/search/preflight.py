@@ -148,6 +148,8 @@ def _is_surely_fine(config: Config) -> bool:
     return (
         not isinstance(config.model, FactoryConfig)
         and config.train.device in ("auto", "cpu")
+        # "auto" may be a device without such numbers.
+        and (config.train.device == "cpu" or config.train.precision != "float64")
         and config.objective.loss is None
         and not config.regularize.label_smoothing
     )

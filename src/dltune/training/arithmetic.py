@@ -1,10 +1,11 @@
-"""How an update is computed: on how many threads, and in which precision (`train.precision`)."""
+"""How an update is computed: on how many threads, in which precision, by which kernels."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
@@ -66,3 +67,60 @@ def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[o
     if precision == "bfloat16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Inside, kernels give the same numbers every time, and float32 is float32; CUDA needs it said.
+
+    cuDNN then takes no convolution that adds in any order, and tries none out: that choice would
+    hang on timing. Neither it nor cuBLAS rounds factors to TF32, which has ten of float32's 23
+    bits. cuBLAS itself adds in one order, since torch lends every stream a workspace of its own.
+    These settings are the process's, and are as before outside. What none of them decides stands
+    in docs/performance.md.
+
+    Source: torch's notes on reproducibility, and on TensorFloat-32 in its CUDA semantics.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with contextlib.ExitStack() as inside:
+        inside.enter_context(_set(torch.backends.cudnn, deterministic=True, benchmark=False))
+        if _uses_named_precisions():
+            cudnn: Any = torch.backends.cudnn  # no stub knows its parts
+            for part in (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn):
+                inside.enter_context(_set(part, fp32_precision="ieee"))
+        else:
+            if torch.get_float32_matmul_precision() == "medium":  # the switch brings back "high"
+                inside.callback(torch.set_float32_matmul_precision, "medium")
+            for part in (torch.backends.cuda.matmul, torch.backends.cudnn):
+                inside.enter_context(_set(part, allow_tf32=False))
+        yield
+
+
+def _uses_named_precisions() -> bool:
+    """Whether the process has TF32 set as torch has it since 2.9, not by the older switches.
+
+    torch refuses to read the older ones after that, so each form must be left as it is.
+    """
+    wholes = torch.backends, torch.backends.cudnn
+    try:
+        _ = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return True
+    return any(getattr(whole, "fp32_precision", "none") != "none" for whole in wholes)
+
+
+@contextlib.contextmanager
+def _set(owner: Any, **settings: object) -> Iterator[None]:
+    """Inside, attributes have these values; one that has it anyway is left alone."""
+    outer = {name: getattr(owner, name) for name in settings}
+    changed = {name: value for name, value in settings.items() if outer[name] != value}
+    for name, value in changed.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name in changed:
+            setattr(owner, name, outer[name])

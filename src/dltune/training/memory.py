@@ -35,11 +35,14 @@ def keep_freed_memory() -> None:
 def available_bytes(device: torch.device) -> int:
     """Memory that a training on this device could still take, roughly.
 
+    What torch holds for tensors that are no more counts: the next tensors get it.
+
     >>> available_bytes(torch.device("cpu")) > 0
     True
     """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
     if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
     return free_memory()

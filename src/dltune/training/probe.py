@@ -67,6 +67,7 @@ def probe(
     folder: Path,
     waiting: int,
     processes: int = 1,
+    on_gpu: int = 1,
     threads: int = 1,
     seconds_at_most: float = math.inf,
 ) -> ProbeResult:
@@ -74,7 +75,8 @@ def probe(
 
     trials     to measure with, of equal shapes; no stack is larger than their number.
     waiting    trials of these shapes that are to be trained: what the probe may cost.
-    processes  that train at the same time and share the memory.
+    processes  that train at the same time.
+    on_gpu     those of them that have the same GPU, and share its memory; all share the CPU's.
     threads    that one process alone could use.
     seconds_at_most  after which no further size is tried.
 
@@ -89,7 +91,13 @@ def probe(
     reason = ""
     if isinstance(config.model, FactoryConfig) and len(trials) > 1:
         reason = why_not_stackable(config, data, folder=folder, seed=first.seed) or ""
-    largest = 1 if reason else _largest_stack(trials, data, folder, processes)
+    largest = (
+        1
+        if reason
+        else _largest_stack(
+            trials, data, folder, on_gpu if data.device.type == "cuda" else processes
+        )
+    )
     size = min(SMALLEST_STACK, largest)
     while 1 < size <= largest:
         try:
@@ -117,11 +125,11 @@ def probe(
     )
 
 
-def _largest_stack(trials: Sequence[Trial], data: DeviceData, folder: Path, processes: int) -> int:
+def _largest_stack(trials: Sequence[Trial], data: DeviceData, folder: Path, sharing: int) -> int:
     largest = LARGEST_STACK.get(data.device.type, LARGEST_STACK_ON_DEVICE)
     learner = Learner(trials[0].config, seed=trials[0].seed, data=data, folder=folder)
     row = COPIES_OF_WEIGHTS * sum(weight.nbytes for weight in learner.parameters)
-    room = MEMORY_SHARE * available_bytes(data.device) / processes
+    room = MEMORY_SHARE * available_bytes(data.device) / sharing
     return max(1, min(largest, len(trials), int(room // row)))
 
 

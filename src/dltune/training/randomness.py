@@ -1,4 +1,4 @@
-"""Each trial's own stream of the global random numbers of torch, NumPy and Python."""
+"""A trial's turn: its own stream of the global random numbers, and kernels that repeat."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from dltune.training.arithmetic import reproducible
+
 NUMPY_SEEDS = 2**32  # NumPy's global generator takes 32 bits
 
 
@@ -18,7 +20,8 @@ class RandomStream:
 
     Dropout and a user's own layers draw from torch's global generators, and a user's code may draw
     from NumPy's and Python's. A trial that trains in turn with others must find the state it left,
-    and must not disturb its caller's: otherwise its numbers would depend on its neighbours.
+    and must not disturb its caller's: otherwise its numbers would depend on its neighbours. They
+    must not depend on the choice of kernels either: see `arithmetic.reproducible`.
 
     >>> a, b = RandomStream(1, torch.device("cpu")), RandomStream(1, torch.device("cpu"))
     >>> with a.active(): first = torch.rand(1)
@@ -66,7 +69,7 @@ class RandomStream:
         if self._is_active:  # a turn of many steps changes the states over once, not at each step
             yield
             return
-        with self._restored():
+        with self._restored(), reproducible(self._device):
             self._write(self._states)
             self._is_active = True
             try:

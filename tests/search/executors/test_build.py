@@ -67,6 +67,8 @@ def test_workers_are_dealt_the_gpus_in_turn(tmp_path: Path) -> None:
     )
     assert [setup.gpu for setup in pool.setups] == ["0", "1", "2", "3", "0", "1"]
     assert {setup.threads for setup in pool.setups} == {2}
+    # A GPU's memory is shared by those that have it, not by all six.
+    assert [setup.on_gpu for setup in pool.setups] == [2, 2, 1, 1, 2, 2]
 
 
 def test_apple_has_one_gpu() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from dltune.data.dataset import Dataset
 from dltune.errors import DataError, TrainingError
-from dltune.recipe.schema import DataConfig, SplitConfig
+from dltune.recipe.schema import DataConfig, SplitConfig, TrainConfig
 from dltune.runs.lock import FolderLock
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.shared_data import MappedShelf, SharedData
@@ -49,7 +49,7 @@ def test_what_arrives_is_what_was_sent(config: DataConfig, tmp_path: Path) -> No
     mapped.map(shared.folder_of(config))
     assert_same(shelf.dataset(config), mapped.dataset(config))
     shared.close()
-    data = mapped.on_device(config, "cpu")  # what is mapped stays
+    data = mapped.on_device(config, TrainConfig(device="cpu"))  # what is mapped stays
     assert len(data.train) == len(shelf.dataset(config).train)
 
 

@@ -107,3 +107,31 @@ def test_one_broken_value_is_seen_in_its_row_alone(matrix: int, value: float) ->
     finite = stack.largest().isfinite().tolist()
     assert finite[matrix] == [True, False, True]
     assert finite[1 - matrix] == [True, True, True]
+
+
+def test_the_stack_is_made_where_the_modules_are_and_moved() -> None:
+    """To the device without values here: all that a training uses must be there, once."""
+    made, meta = modules(3), torch.device("meta")
+    stack = StackedParameters(made, device=meta)
+    tensors = [stack.weights, stack.gradient, *stack.leaves.values(), *stack.buffers.values()]
+    assert {one.device for one in tensors} == {meta}
+    assert {weight.device.type for module in made for weight in module.parameters()} == {"cpu"}
+    stack.gather([torch.ones_like(leaf) for leaf in stack.leaves.values()])
+    stack.keep(torch.tensor([0, 2]))
+    assert stack.weights.device == meta
+    shares = {leaf.untyped_storage()._cdata for leaf in stack.leaves.values()}
+    assert shares == {stack.weights.untyped_storage()._cdata}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_the_stack_on_cuda_is_that_of_modules_on_cuda() -> None:
+    made, cuda = modules(3), torch.device("cuda")
+    moved = StackedParameters(made, device=cuda)
+    there = StackedParameters([module.to(cuda) for module in made])
+    assert torch.equal(moved.weights, there.weights)
+    assert moved.weights.device == there.weights.device
+    for name, buffer in there.buffers.items():
+        assert torch.equal(moved.buffers[name], buffer)
+    moved.gather([torch.ones_like(leaf) for leaf in moved.leaves.values()])
+    assert moved.gradient.count_nonzero() == 3 * moved.count

@@ -69,18 +69,20 @@ class WorkerPool(Executor):
         self._alone = "" if users_model else f"type --workers 1{limit}"
         self._data, self._book = SharedData(shelf, otherwise=self._alone), book
         self._trial_seconds, self._grace_seconds = trial_seconds, grace_seconds
+        dealt = [gpus[number % len(gpus)] if gpus else None for number in range(workers)]
         self.setups = [
             WorkerSetup(
                 folder=folder.absolute(),
                 code_folders=tuple(code_folders),
                 threads=max(1, cores // workers),
-                gpu=gpus[number % len(gpus)] if gpus else None,
+                gpu=gpu,
+                on_gpu=dealt.count(gpu),
                 stack=book.option,
                 trial_seconds=trial_seconds,
                 workers=workers,
                 cores=cores,
             )
-            for number in range(workers)
+            for gpu in dealt
         ]
         self._workers: list[Worker] = []
         # Why all is to end, and within how many seconds; and what tells it to `_wait`.

@@ -48,7 +48,7 @@ class Trainer:
     code_folders   below which Python files are the user's.
     stack          "auto" measures what is asked, a number allows stacks of at most so many trials.
     trial_seconds  a trial that trains longer fails; looked at after every epoch. None: no limit.
-    workers        processes that train at the same time.
+    workers, on_gpu  processes that train at the same time, and those of them with the same GPU.
     cores          what a process has that is alone; None for what it has anyway.
 
     interrupted_by  why trials end after their next update, and no other begins; empty if nothing
@@ -64,11 +64,12 @@ class Trainer:
         stack: StackOption = "auto",
         trial_seconds: float | None = None,
         workers: int = 1,
+        on_gpu: int = 1,
         cores: int | None = None,
     ) -> None:
         self._shelf, self._folder, self._code_folders = shelf, folder, code_folders
         self._stack_option, self._trial_seconds = stack, trial_seconds
-        self._workers, self._cores = workers, cores
+        self._workers, self._on_gpu, self._cores = workers, on_gpu, cores
         self._seconds_at_most = math.inf if trial_seconds is None else trial_seconds  # of a try
         self._told: Environment | None = None
         self.interrupted_by = ""
@@ -222,6 +223,7 @@ class Trainer:
                     folder=self._folder,
                     waiting=len(trials),
                     processes=self._workers,
+                    on_gpu=self._on_gpu,
                     threads=self._cores or 1,
                     seconds_at_most=self._seconds_at_most,
                 ),
@@ -264,7 +266,7 @@ class Trainer:
         Raises DataError if they cannot be had, TrainingError if there is no such device.
         """
         try:
-            return self._shelf.on_device(config.data, config.train.device)
+            return self._shelf.on_device(config.data, config.train)
         except Exception as error:
             if isinstance(error, DltuneError) or not ran_out_of_memory(error):
                 raise

@@ -44,12 +44,14 @@ class WorkerSetup:
 
     threads  of torch.
     gpu      the one it may see, as in CUDA_VISIBLE_DEVICES; None for no choice.
+    on_gpu   workers that see the same one.
     """
 
     folder: Path
     code_folders: tuple[Path, ...] = ()
     threads: int
     gpu: str | None = None
+    on_gpu: int = 1
     stack: StackOption = "auto"
     trial_seconds: float | None = None
     workers: int = 1
@@ -170,6 +172,7 @@ def _prepare(setup: WorkerSetup, shelf: MappedShelf) -> Trainer:
         stack=setup.stack,
         trial_seconds=setup.trial_seconds,
         workers=setup.workers,
+        on_gpu=setup.on_gpu,
         cores=setup.cores,
     )
 

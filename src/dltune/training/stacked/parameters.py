@@ -18,7 +18,9 @@ ALIGNED_VALUES = 16
 class StackedParameters:
     """The trainable parameters of S models of equal shapes, and their other tensors.
 
-    modules  one a trial, freshly initialised, on the device to train on.
+    modules  one a trial, freshly initialised, all on one device.
+    device   to train on: the matrix goes there in one piece, and so does every stacked buffer. None
+             where the modules are there.
 
     weights   (S, P), a row a trial; `leaves` are views (S, *shape) of it by parameter name. Between
               them stand zeros whose gradient is zero, so that every parameter is aligned.
@@ -34,13 +36,16 @@ class StackedParameters:
     ((2, 32), (2, 1, 2), 3)
     """
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
+    def __init__(self, modules: Sequence[nn.Module], *, device: torch.device | None = None) -> None:
         trained = stacked([_trained(module) for module in modules])
         self._shapes = {name: tensor.shape[1:] for name, tensor in trained.items()}
         self.count = sum(shape.numel() for shape in self._shapes.values())
-        self.buffers = stacked([_untrained(module) for module in modules])
+        buffers = stacked([_untrained(module) for module in modules])
+        self.buffers = {name: buffer.to(device) for name, buffer in buffers.items()}
         self._padding = trained[next(iter(trained))].new_zeros(len(modules), ALIGNED_VALUES)
-        self._take(self._in_one(list(trained.values())))
+        weights = self._in_one(list(trained.values())).to(device)
+        self._padding = self._padding.to(device)  # of the gradients, which will be there
+        self._take(weights)
 
     def gather(self, gradients: Sequence[torch.Tensor]) -> None:
         """Copy gradients, in the order of the leaves, into the gradient matrix."""

@@ -28,9 +28,6 @@ EXAMPLES = 4  # more than one, as batch norm needs; few, as it must be quick
 ROWS = 2  # so that a number taken from one row for all is seen
 PASSES = 2  # so that what the first pass leaves behind is seen
 
-# The unit of rounding of TF32, in which a GPU may compute what it is told to compute in float32.
-TF32_UNIT = 2.0**-10
-
 # "quiet": train mode but for the dropout layers, where what they hide can be compared.
 MODES = ("eval", "train", "quiet")
 DROPOUT_LAYERS = (
@@ -272,8 +269,7 @@ def _tolerance(features: torch.Tensor) -> float:
 
     Half of the digits is between them.
     """
-    is_tf32 = features.is_cuda and features.dtype == torch.float32
-    return math.sqrt(TF32_UNIT if is_tf32 else torch.finfo(features.dtype).eps)
+    return math.sqrt(torch.finfo(features.dtype).eps)
 
 
 def _why(error: BaseException) -> str:
