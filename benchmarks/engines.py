@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Iterator
 
 from dltune.data.device import wait_for
-from dltune.training.arithmetic import threads_for
-from dltune.training.learner import Learner
-from dltune.training.stacked.learner import StackedLearner
+from dltune.training.base_learner import BaseLearner
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,13 +18,11 @@ class Cost:
     measured: float
 
 
-def cost_of(learner: Learner | StackedLearner, *, seconds: float) -> Cost:
+def cost_of(learner: BaseLearner, *, seconds: float) -> Cost:
     """The median over epochs, the first left out, for so many seconds and at least one epoch."""
-    device, trials = learner.data.device, 1
-    if isinstance(learner, StackedLearner):
-        trials = len(learner.trials)
+    device, trials = learner.data.device, len(learner.trials)
     clock: list[tuple[float, float]] = []
-    with _running(learner):
+    with learner.running():
         updates = _epoch(learner)[2]  # the first epoch allocates
         begun = time.perf_counter()
         while not clock or time.perf_counter() - begun < seconds:
@@ -41,24 +35,13 @@ def cost_of(learner: Learner | StackedLearner, *, seconds: float) -> Cost:
     return Cost(update=update / each, measured=measured / each)
 
 
-def _epoch(learner: Learner | StackedLearner) -> tuple[float, float, int]:
+def _epoch(learner: BaseLearner) -> tuple[float, float, int]:
     """When one epoch's updates and its measuring were done, and how many updates it has."""
     device = learner.data.device
     updates = sum(1 for _ in learner.epoch_updates())
     wait_for(device)
     trained = time.perf_counter()
     learner.measure_train()
-    learner.measure(learner.data.dev)
+    learner.figures(learner.data.dev)
     wait_for(device)
     return trained, time.perf_counter(), updates
-
-
-@contextlib.contextmanager
-def _running(learner: Learner | StackedLearner) -> Iterator[None]:
-    """Threads, kernels and random numbers as in a training."""
-    if isinstance(learner, StackedLearner):
-        with learner.running():
-            yield
-    else:
-        with threads_for(learner.update_flops()), learner.own_randomness():
-            yield

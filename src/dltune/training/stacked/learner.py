@@ -36,9 +36,8 @@ from dltune.training.updates import update_slices
 class StackedLearner(BaseLearner):
     """Trials of equal shapes in one forward and backward pass.
 
-    trials  whose order is that of the rows until the learner sorts them by optimizer.
-    data    on the device to train on.
-    folder  where relative references of the recipe are looked up.
+    trials  in any order; the rows are sorted by optimizer.
+    data, folder  as for `training.learner.Learner`.
 
     A trial's initial weights, order of examples and dropout masks come from its own seed, as when
     it trains alone (`training.learner`). What a user's layers draw from torch's global numbers is
@@ -58,7 +57,7 @@ class StackedLearner(BaseLearner):
         self._is_users = isinstance(first.model, FactoryConfig)
         if not self._is_users:
             check_batch_norm(modules[0], self.batch)
-        self.parameters = StackedParameters(modules)
+        self.parameters = StackedParameters(modules, device=data.device)
         self._best = BestRows(self.parameters)
         self._network = self._build_network(modules[0])
         self._updates = update_slices(first.train, len(data.train))
@@ -91,7 +90,7 @@ class StackedLearner(BaseLearner):
         model = build_model(
             trial.config.model, inputs=data.inputs, outputs=data.outputs, folder=folder
         )
-        return model.to(data.device, data.train.features.dtype)
+        return model.to(data.train.features.dtype)  # to the device all at once, see below
 
     def _build_network(self, module: nn.Module) -> Network:
         if self._is_users:
