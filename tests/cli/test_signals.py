@@ -209,7 +209,7 @@ def test_a_training_keeps_its_best_epoch(name: str, start: Start, tmp_path: Path
     assert trial.state is TrialState.INTERRUPTED
     assert trial.reason == f"stopped by {word} after epoch {trial.epochs} of 100000"
     assert f"{trial.reason}; runs/cut keeps the best epoch so far" in errors
-    assert "begins anew, from its first epoch: dltune train runs/cut/recipe.toml" in errors
+    assert "go on with: dltune train --resume --name cut" in errors
     assert "dev error" in output
     assert read_checkpoint(tmp_path / "runs" / "cut").epoch == trial.best_epoch
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dltune.cli import output
-from dltune.errors import FolderTakenError, UsageError
+from dltune.errors import FolderTakenError, RunFolderError, UsageError
 
 if TYPE_CHECKING:  # they import pydantic or torch, which help and completion must not wait for
     from dltune.data.dataset import Dataset
     from dltune.lr.find import Loaded
     from dltune.recipe.recipe import Recipe
     from dltune.recipe.schema import Config
+    from dltune.runs.about import Session
     from dltune.runs.folder import RunFolder
+    from dltune.runs.run import Run
     from dltune.search.data_shelf import DataShelf
 
 
@@ -39,7 +42,21 @@ def claim(runs_dir: Path, name: str | None, stem: str, *, without: str) -> Path:
         return new_run_path(runs_dir, name=name, stem=stem)
     except FolderTakenError as taken:  # its advice is about searches, which can be resumed
         hint = f"Give another --name, or none: {without}."
+        if name is not None and _can_go_on(runs_dir / name):
+            hint += f" To go on with it: dltune train --resume --name {shlex.quote(name)}"
         raise FolderTakenError(taken.found, hint=hint) from None
+
+
+def _can_go_on(path: Path) -> bool:
+    """Whether a folder is of a training with a checkpoint that is not over."""
+    from dltune.runs.run import load_run
+
+    try:
+        run = load_run(path, histories="none")
+    except RunFolderError:
+        return False
+    has_checkpoint = any((path / "checkpoints").glob("training-*"))
+    return has_checkpoint and run.about.command == "train" and not run.done
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +139,53 @@ def keep_run(
         if not path.exists():
             output.say(f"stopped at once; nothing is kept in {path}")
         raise
+
+
+def check_is_unfinished_training(run: Run) -> None:
+    """Raise RunFolderError unless `dltune train --resume` can go on with this run."""
+    if run.about.command != "train":
+        raise RunFolderError(
+            f"{run.path} is a {run.about.command}, and dltune train goes on with trainings",
+            hint=f"Type dltune {run.about.command} --resume --name {shlex.quote(run.path.name)}.",
+        )
+    if run.done:
+        raise RunFolderError(
+            f"{run.path} is over after {run.done[0].epochs} epochs: {run.done[0].state.value}",
+            hint=f"More epochs: dltune train --fork {shlex.quote(str(run.path))} --set "
+            f"train.epochs={2 * run.recipe.config().train.epochs}.",
+        )
+
+
+@contextlib.contextmanager
+def reopen_run(path: Path, note: str, *, accept: bool) -> Iterator[KeptRun]:
+    """Go on in the run folder of a training while the block lasts.
+
+    note    the user's, about this session.
+    accept  whether changes of data, code or torch are accepted.
+
+    Raises RunFolderError if it is no training, is over, or cannot go on as it began.
+    """
+    from dltune.runs.folder import RunFolder
+    from dltune.runs.provenance import begin_session
+    from dltune.runs.resume import check_same_conditions
+    from dltune.search.data_shelf import DataShelf
+    from dltune.search.interrupts import interruptible
+
+    shelf = DataShelf(path)
+
+    def begin(run: Run) -> Session:
+        check_is_unfinished_training(run)
+        with output.users_code():
+            load_into(shelf, run.recipe.config(), run.recipe, path)
+        changes = check_same_conditions(run, shelf.hashes, accept=accept)
+        return begin_session(path / run.about.origin, note=note, **changes)
+
+    with interruptible():
+        folder = RunFolder.open(path, begin)
+        try:
+            yield KeptRun(folder=folder, recipe=folder.recipe, shelf=shelf)
+        finally:
+            folder.close()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

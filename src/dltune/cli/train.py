@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal
+
+import typer
 
 from dltune.cli import options, output
-from dltune.cli.keeping import claim, keep_run
-from dltune.cli.status import TO_SCREEN_END, StatusLine, is_watched, obeys_escapes
-from dltune.errors import FolderTakenError
-from dltune.report.numbers import count_of
-
-if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
-    from dltune.recipe.recipe import Recipe
+from dltune.cli.keeping import claim
+from dltune.cli.status import StatusLine
+from dltune.cli.training import new_training, resume_training
+from dltune.errors import FolderTakenError, UsageError
 
 
 def train(
-    recipe: options.RecipePath,
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE", show_default=False, help="The recipe, a TOML file."),
+    ] = None,
     name: options.Name = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
+    ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes", help="With --resume: go on though data, code or torch have changed."
+        ),
+    ] = False,
+    fork: Annotated[
+        Path | None,
+        typer.Option(
+            "--fork",
+            metavar="RUN",
+            show_default=False,
+            help="Go on from where this run was, in a new one, with what --set changes.",
+        ),
+    ] = None,
+    start: Annotated[
+        Literal["best", "last"],
+        typer.Option("--from", help="With --fork: from the best epoch or the last one."),
+    ] = "best",
     note: options.Note = "",
     runs_dir: options.RunsDir = Path("runs"),
     overrides: options.Set = None,
@@ -34,81 +55,104 @@ def train(
 
     Example: dltune train runs/digits-mlp-1/best.toml --set train.epochs=50
     """
-    given = options.read_recipe(recipe, overrides, spaces, device=device, seed=seed)
+    edits = [*(overrides or []), *(spaces or [])]
+    edits += [] if seed is None else ["seed"]
+    edits += [] if device is None else ["device"]
+    _check_options(recipe, name, resume=resume, accepts=accept_changes, fork=fork, edited=edits)
+    if resume:
+        path = _run_to_resume(name, runs_dir)
+        with StatusLine("loading data") as status, output.users_code():
+            code = resume_training(path, note, status, accept=accept_changes)
+        return _end(path, code, runs_dir, as_json=as_json)
+    place, forked = recipe, None
+    if fork is not None:
+        forked, place = _fork_recipe(fork, runs_dir)
+    assert place is not None  # `_check_options` has refused
+    given = options.read_recipe(place, overrides, spaces, device=device, seed=seed)
     given.config()  # refuses ranges, before anything is loaded
-
-    from dltune.cli.show import all_complete, say_diagnose, show_run
-    from dltune.runs.run import load_run
-
-    code: int | None = None
-    while code is None:
-        path = claim(runs_dir, name, recipe.stem, without="the run folder is numbered then")
+    stem = place.stem if forked is None else f"{forked.name}-fork"
+    ended: int | None = None
+    while ended is None:
+        path = claim(runs_dir, name, stem, without="the run folder is numbered then")
         try:
             with StatusLine("loading data") as status, output.users_code():
-                code = _train_into(path, given, note, status)
+                ended = new_training(path, given, note, status, forked=forked, start=start)
         except FolderTakenError:
             if name is not None:
                 raise
             # Another training, started at the same time, was the first to take this number.
+    return _end(path, ended, runs_dir, as_json=as_json)
+
+
+def _check_options(
+    recipe: Path | None,
+    name: str | None,
+    *,
+    resume: bool,
+    accepts: bool,
+    fork: Path | None,
+    edited: list[str],
+) -> None:
+    """Raise UsageError for options that do not go together."""
+    if accepts and not resume:
+        raise UsageError(
+            "--accept-changes is for a training that goes on, and this one is new",
+            hint="Leave it out, or type --resume too.",
+        )
+    if resume and (recipe is not None or fork is not None or edited):
+        other = "--fork" if fork is not None else "a recipe" if recipe is not None else "an edit"
+        raise UsageError(
+            f"--resume goes on with what its run folder says, and {other} is given beside it",
+            hint=f"Leave it out: dltune train --resume --name {shlex.quote(name or 'NAME')}; with "
+            "other settings: dltune train --fork RUN --set KEY=VALUE.",
+        )
+    if fork is not None and recipe is not None:
+        raise UsageError(
+            "--fork takes the recipe of its run, and another one is given beside it",
+            hint=f"Say what is to change: dltune train --fork {shlex.quote(str(fork))} "
+            "--set train.epochs=60.",
+        )
+    if recipe is None and fork is None and not resume:
+        raise UsageError(
+            "dltune train needs a recipe",
+            hint="Type dltune train RECIPE, or --resume --name NAME to go on with a training.",
+        )
+
+
+def _run_to_resume(name: str | None, runs_dir: Path) -> Path:
+    from dltune.runs.run import find_run
+
+    if name is None:
+        raise UsageError(
+            "--resume needs the name of the training",
+            hint=f"Type dltune train --resume --name NAME; NAME is a folder in {runs_dir}.",
+        )
+    return find_run(name, runs_dir=runs_dir)
+
+
+def _fork_recipe(run: Path, runs_dir: Path) -> tuple[Path, Path]:
+    """The folder of the run, and the recipe of what is gone on from."""
+    from dltune.runs.run import BEST_RECIPE, RECIPE, find_run
+
+    path = find_run(run, runs_dir=runs_dir)
+    best = path / BEST_RECIPE
+    return path, best if best.exists() else path / RECIPE
+
+
+def _end(path: Path, code: int, runs_dir: Path, *, as_json: bool) -> int:
+    """Show what a training came to, and name the next command; the exit code."""
+    from dltune.cli.show import all_complete, say_diagnose, show_run
+    from dltune.runs.run import load_run
+
     run = load_run(path)
     show_run(run, as_json=as_json)
     if code:
-        again = f"dltune train {shlex.quote(str(path / 'recipe.toml'))}"
+        where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
+        again = f"dltune train --resume --name {shlex.quote(path.name)}{where}"
         output.say(
-            f"{run.trials[0].reason}; {path} keeps the best epoch so far",
-            f"a training begins anew, from its first epoch: {again}",
+            f"{run.trials[0].reason}; {path} keeps the best epoch so far", f"go on with: {again}"
         )
     say_diagnose(run)
     if code:
         return code
     return output.FINE if all_complete(run) else output.FINDINGS
-
-
-def _train_into(path: Path, recipe: Recipe, note: str, status: StatusLine) -> int:
-    """Train the recipe's one config into a new run folder; the exit code of what interrupts it.
-
-    A signal ends it after the update that runs, and the best epoch so far is kept. A second one
-    stops at once, like an error: no folder is left then, nor where no epoch was over.
-    """
-    from dltune.cli.watch import follow
-    from dltune.data.device import resolve_device, to_device
-    from dltune.recipe.references import check_factory
-    from dltune.runs.checkpoint import pack_checkpoint
-    from dltune.search.interrupts import Interruption, Interrupts, exit_code
-    from dltune.training.history import Trial
-    from dltune.training.loop import train_cohort
-    from dltune.training.schedules import peak_notes
-
-    config = recipe.config()
-    check_factory(config, recipe.folder)
-    with keep_run(path, recipe, config, command="train", note=note, trials=1) as run:
-        dataset = run.dataset(config)
-        notes = (*dataset.notes, *peak_notes([config], examples=len(dataset.train)))
-        output.say(*notes, f"{path}: 1 trial of {count_of(config.train.epochs, 'epoch')}")
-        data = to_device(dataset, resolve_device(config.train))
-        trial = Trial(number=0, config=config, seed=config.train.seed)
-        with Interrupts(_say_stopping) as interrupts, interrupts.allowed():
-            training = train_cohort(
-                [trial], data, folder=recipe.folder, interrupted=lambda: interrupts.reason
-            )
-            (outcome,) = follow(training, config, status)
-            if interrupts.requested and outcome.record.best_epoch is None:
-                raise Interruption(interrupts.requested)
-        with Interrupts():  # the writing is not cut off
-            record = outcome.record
-            run.note_conditions(config)
-            run.folder.append([record], {0: pack_checkpoint(record, config, outcome.weights)})
-            run.folder.end("interrupted" if interrupts.requested else "complete")
-    return exit_code(interrupts.requested) if interrupts.requested else 0
-
-
-def _say_stopping() -> bool:
-    """The handler of a signal calls it: not by way of a stream, which may be in use.
-
-    What stands below the cursor goes, and comes back below what is said.
-    """
-    erased = TO_SCREEN_END if is_watched(sys.stderr) and obeys_escapes() else ""
-    line = f"{erased}stopping after this update; Ctrl-C again stops at once and keeps nothing\n"
-    with contextlib.suppress(OSError):
-        os.write(2, line.encode())
-    return True

@@ -31,16 +31,20 @@ def follow(
     training: Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]],
     config: Config,
     status: StatusLine,
+    *,
+    history: Sequence[EpochRecord] = (),
 ) -> list[TrialOutcome]:
     """Show every epoch of one trial until it is over; its outcome, in a list.
+
+    history  the epochs that it has had before.
 
     On a terminal that has room, a panel is drawn anew with every epoch and stays when the training
     is over. In a smaller one every epoch is a line; where nobody watches, one in ten is.
     """
     epochs = config.train.epochs
     every = 1 if sys.stderr.isatty() else max(1, epochs // PLAIN_LINES)
-    panel = Panel(config)
-    status.stage(f"epoch 1 of {epochs}")
+    panel = Panel(config, history=history)
+    status.stage(f"epoch {len(history) + 1} of {epochs}")
     while True:
         try:
             records = next(training).records
@@ -63,10 +67,17 @@ class Panel:
     """The curves so far, and where the training stands.
 
     config  of the trial.
+    history  the epochs before those that are seen.
     clock   seconds that only ever rise.
     """
 
-    def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        history: Sequence[EpochRecord] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._epochs, self._metric = config.train.epochs, config.objective.metric
         self._clock, self._began = clock, clock()
         self._history: list[EpochRecord] = []
@@ -77,6 +88,9 @@ class Panel:
         self._most = "" if config.regularize.early_stop is None else "at most "
         self._curves, self._size, self._drawn_epochs = "", (0, 0), 0
         self._next_curves = -math.inf  # on the clock; before, the old ones will do
+        self._before = len(history)
+        for record in history:
+            self.see(record)
 
     def see(self, record: EpochRecord) -> None:
         """Take in one epoch."""
@@ -157,7 +171,7 @@ class Panel:
         now = self._clock()
         if self._is_over:
             return whole_seconds(self._latest - self._began)
-        each = (self._latest - self._began) / len(self._history)
+        each = (self._latest - self._began) / max(1, len(self._history) - self._before)
         ends = self._latest + each * (self._epochs - self._history[-1].epoch)
         left = whole_seconds(max(0.0, ends - now))
         return f"{whole_seconds(now - self._began)} gone, {self._most}{left} left"

@@ -70,7 +70,7 @@ def pack_checkpoint(
     tied, extra, not_stored = dict[str, str](), dict[str, Any](), list[str]()
     for name, value in weights.items():
         if not torch.is_tensor(value):
-            if _is_plain(value):
+            if is_plain(value):
                 extra[name] = value
             else:
                 not_stored.append(name)
@@ -138,7 +138,7 @@ def _whose(about: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(about[name]) for name in ("format", "trial", "epoch", "seed")}
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether JSON gives the same value back."""
     try:
         return bool(json.loads(json.dumps(value, allow_nan=False)) == value)

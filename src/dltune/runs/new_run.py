@@ -11,6 +11,7 @@ from pathlib import Path
 from dltune.errors import RunFolderError
 from dltune.recipe.recipe import Recipe
 from dltune.runs.about import About
+from dltune.runs.checkpoint import FOLDER
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import FolderLock, check_free
 from dltune.runs.run import RESULT, check_is_run_folder, load_run
@@ -46,7 +47,7 @@ def new_run_path(runs_dir: Path, *, name: str | None, stem: str) -> Path:
 def new_run(path: Path, recipe: Recipe, about: About) -> Iterator[RunFolder]:
     """A new run folder, to write in while the block lasts.
 
-    After an exception it is removed, unless a trial or a result is in it.
+    After an exception it is removed, unless a trial, a result or a checkpoint is in it.
 
     recipe  already relocated to `path`.
 
@@ -56,11 +57,16 @@ def new_run(path: Path, recipe: Recipe, about: About) -> Iterator[RunFolder]:
     try:
         yield folder
     except BaseException:
-        if not (folder.trials or folder.interrupted or (path / RESULT).exists()):
+        if not (folder.trials or folder.interrupted or _is_kept(path)):
             shutil.rmtree(path)
         raise
     finally:
         folder.close()
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a run has come to anything beside trials that are over."""
+    return (path / RESULT).exists() or any((path / FOLDER).glob("training-*"))
 
 
 def remove_if_killed(path: Path) -> str | None:
@@ -78,7 +84,7 @@ def remove_if_killed(path: Path) -> str | None:
         return None
     try:
         run = load_run(path, histories="none")
-        kept = run.trials or (path / RESULT).exists()
+        kept = run.trials or _is_kept(path)
         if kept or run.about.command == "search" or run.about.format == 0:
             return None
         shutil.rmtree(path)

@@ -1,8 +1,7 @@
 """The training loop: one page, for one trial or for many.
 
-Order of events: epoch by epoch: train, measure, judge every trial, keep the best weights, let go of
-those that are done. What an epoch is made of stands in `base_learner.py`, who has which trial in
-`engine.py`.
+Epoch by epoch: train, measure, judge every trial, keep the best weights, let go of those that are
+done. What an epoch is made of stands in `base_learner.py`, who has which trial in `engine.py`.
 """
 
 from __future__ import annotations
@@ -38,12 +37,14 @@ class TrialOutcome:
 class CohortEpoch:
     """What an epoch of a cohort brought.
 
-    records  of the trials that trained, those that are over after it included.
-    ended    the outcomes of the trials that are over since the last epoch; each trial comes once.
+    records   of the trials that trained.
+    ended     the outcomes of trials that are over since the last epoch; each trial comes once.
+    improved  the numbers of those whose best epoch it was.
     """
 
     records: Sequence[EpochRecord]
     ended: Sequence[TrialOutcome]
+    improved: Collection[int] = ()
 
 
 def train_cohort(
@@ -101,6 +102,7 @@ class Cohort:
     """Trials in training: they come, train epoch by epoch, and go, or are taken out as values.
 
     data, folder, stacked, trial_seconds, interrupted  as for `train_cohort`.
+    on_end  called with the last state of each trial that has trained to its end.
     """
 
     def __init__(
@@ -111,8 +113,10 @@ class Cohort:
         stacked: bool = False,
         trial_seconds: float | None = None,
         interrupted: Callable[[], str] = str,
+        on_end: Callable[[TrainingState], None] | None = None,
     ) -> None:
         keep_freed_memory()
+        self._on_end = on_end
         self._engine = Engine(data, folder=folder, stacked=stacked)
         self._examples = measured_examples(data)
         self._trial_seconds, self._interrupted = trial_seconds, interrupted
@@ -163,10 +167,13 @@ class Cohort:
             if monitor.done:
                 over.append(monitor)
         self._engine.keep_best(improved)
+        if self._on_end is not None:
+            whole = [one.trial.number for one in over if one.stop is None]
+            list(map(self._on_end, self.take(whole).values()))
         if reason := self._interrupted():
             cut = [monitor for monitor in self._monitors.values() if not monitor.done]
             over += [monitor.interrupt(reason) for monitor in cut]
-        return CohortEpoch(records=records, ended=self._let_go(over))
+        return CohortEpoch(records=records, ended=self._let_go(over), improved=improved)
 
     def stop(self, stops: Mapping[int, Stop]) -> list[TrialOutcome]:
         """End these trials, by number; each is measured with the best weights it has had."""
