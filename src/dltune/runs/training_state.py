@@ -6,10 +6,11 @@ there as a whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from dltune.errors import RunFolderError
 from dltune.recipe.schema import Config
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT
-from dltune.runs.checkpoint import FOLDER, is_plain
+from dltune.runs.checkpoint import FOLDER, RUNNING, is_plain
 from dltune.training.history import EpochRecord, Trial
+from dltune.training.loop import Cohort
 from dltune.training.state import TrainingState
 
 LAST, BEST = "training-last.safetensors", "training-best.safetensors"
@@ -154,6 +156,51 @@ class Pace:
     def took(self, seconds: float) -> None:
         """A writing is over, which took so long."""
         self._next = self._clock() + max(LEAST_SECONDS, seconds / SHARE)
+
+
+class CohortKeeper:
+    """Keeps the trials of a cohort of a search every so often, for when the search is killed.
+
+    They are no records: where they are missing or damaged, trials begin anew, to the same end. So
+    it is the process that trains which writes and reads them, in a file for each cohort.
+
+    run     the run folder.
+    trials  of the cohort.
+    """
+
+    def __init__(self, run: Path, trials: Sequence[Trial]) -> None:
+        self._trials, self._pace = trials, Pace()
+        self._folder = run / FOLDER / RUNNING
+        self._file = self._folder / f"{min(trial.number for trial in trials)}.safetensors"
+
+    def states(self) -> dict[int, TrainingState]:
+        """From where trials can go on, by number: those that were kept, of the same config."""
+        found: dict[int, TrainingState] = {}
+        mine = {trial.number: trial for trial in self._trials}
+        for file in self._folder.glob("*.safetensors"):
+            with contextlib.suppress(RunFolderError):
+                for number, state in read_states(file).items():
+                    epochs = found[number].epochs if number in found else 0
+                    if _is_same(state.trial, mine.get(number)) and state.epochs > epochs:
+                        found[number] = dataclasses.replace(state, trial=mine[number])
+        return found
+
+    def see(self, cohort: Cohort) -> None:
+        """An epoch is over: keep those that train on, if it is time."""
+        if self._pace.is_due:
+            start = time.monotonic()
+            with contextlib.suppress(OSError):  # a disk that is full ends no training
+                self._folder.mkdir(parents=True, exist_ok=True)
+                replace_file(self._file, pack_states(cohort.take(cohort.alive).values()))
+            self._pace.took(time.monotonic() - start)
+
+    def end(self) -> None:
+        """The cohort is over."""
+        self._file.unlink(missing_ok=True)
+
+
+def _is_same(kept: Trial, trial: Trial | None) -> bool:
+    return trial is not None and (kept.seed, kept.config) == (trial.seed, trial.config)
 
 
 class StateKeeper:

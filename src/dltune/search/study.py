@@ -16,6 +16,7 @@ from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.recipe.validation import probes
 from dltune.runs.about import Session
+from dltune.runs.checkpoint import forget_running
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
 from dltune.runs.provenance import about_run, begin_session, code_folders, facts_of
@@ -258,6 +259,8 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) 
             check_factories(stored, asked.seed, as_typed=lambda one: one, folder=path)
             config, dataset = first_data(stored, asked.seed, load)
             changes = check_same_conditions(run, shelf.hashes, accept=accept)
+        if changes:  # what trained with other data or code begins anew
+            forget_running(path)
         left = asked.total - (0 if "mended" in changes else len(run.done))
         executor = means.executor(path, stored, run.about.origin, config, left)
         if left:

@@ -11,7 +11,7 @@ from typing import TypedDict, Unpack
 
 from dltune.errors import RecipeError
 from dltune.recipe.schema import Config
-from dltune.runs.checkpoint import PackedCheckpoint
+from dltune.runs.checkpoint import PackedCheckpoint, forget_running
 from dltune.runs.folder import RunFolder
 from dltune.runs.provenance import imported_files
 from dltune.runs.resume import check_same_values
@@ -119,6 +119,8 @@ class StudyLoop:
                 self._write()
                 self._folder.sort()
             self._folder.end(ending.value)
+        if ending in (Ending.COMPLETE, Ending.EXHAUSTED):
+            forget_running(self._folder.path)
         trials = self._folder.trials
         return StudyEnd(
             path=self._folder.path,

@@ -22,6 +22,8 @@ from dltune.training.memory import keep_freed_memory
 from dltune.training.monitor import Monitor
 from dltune.training.state import TrainingState
 
+NOTHING_KEPT: Mapping[int, TrainingState] = {}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
@@ -53,6 +55,8 @@ def train_cohort(
     stacked: bool = False,
     trial_seconds: float | None = None,
     interrupted: Callable[[], str] = str,
+    states: Mapping[int, TrainingState] = NOTHING_KEPT,
+    watch: Callable[[Cohort], None] | None = None,
 ) -> Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]]:
     """Train a cohort; yields what every epoch brought, returns the outcomes in order.
 
@@ -66,6 +70,8 @@ def train_cohort(
                    share of the time. None: no limit.
     interrupted    asked after every update; a text, such as "stopped by Ctrl-C", ends the trials
                    there, with the best epochs that they have had.
+    states         from where trials go on, by number; all others begin.
+    watch          called after every epoch that was not interrupted, while trials train on.
 
     A trial ends when its epochs are done, when `regularize.early_stop` epochs brought no better
     objective, when its loss or error is not finite (diverged), or when it fails. Same trial, same
@@ -84,11 +90,13 @@ def train_cohort(
         trial_seconds=trial_seconds,
         interrupted=interrupted,
     )
-    cohort.put([TrainingState(trial=trial) for trial in trials])
+    cohort.put([states.get(one.number, TrainingState(trial=one)) for one in trials])
     outcomes: dict[int, TrialOutcome] = {}
     ended: list[TrialOutcome] = []
     while cohort.alive or ended:
         epoch = cohort.run_epoch() if cohort.alive else CohortEpoch(records=[], ended=[])
+        if cohort.alive and watch is not None and not interrupted():
+            watch(cohort)
         ended = [*ended, *epoch.ended]
         outcomes |= {outcome.record.number: outcome for outcome in ended}
         stops = (yield dataclasses.replace(epoch, ended=ended)) or {}

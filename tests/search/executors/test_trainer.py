@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dltune.runs import training_state
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.jobs import CANNOT_BE_BUILT, Cohort, StackFailed
 from dltune.search.executors.protocol import Environment, EpochEnded, TrialEnded, TrialStarted
@@ -38,6 +39,36 @@ def test_a_stack_trains_together(trainer: Trainer) -> None:
     one_ends = [EpochEnded, Environment, TrialEnded]
     assert kinds == [TrialStarted] * 3 + one_ends + [EpochEnded] + [TrialEnded] * 2
     assert [result.epochs for result in seen.results.values()] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+def test_trials_that_were_cut_off_go_on_from_their_last_checkpoint(
+    stacked: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of other configs nothing is taken, and nothing is left when all is over."""
+    monkeypatch.setattr(training_state, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(training_state, "SHARE", 1e9)
+    trials = (trial(0, "train.epochs=5"), trial(1, "train.epochs=5"))
+    cohort = Cohort(key="", trials=trials, stacked=stacked)
+
+    def epochs_of(cohort: Cohort, until: int = 9) -> list[tuple[int, int]]:
+        seen: list[tuple[int, int]] = []
+        for one in Trainer(DataShelf(folder), folder).train(cohort):
+            if isinstance(one, EpochEnded):
+                seen += [(record.trial, record.epoch) for record in one.records]
+                if one.records[0].epoch == until:
+                    break
+        return seen
+
+    epochs_of(cohort, until=3)
+    kept = folder / "checkpoints" / "running"
+    assert [file.name for file in kept.iterdir()] == ["0.safetensors"]
+    other = [trial(0, "train.epochs=5", "optim.lr=0.5")]
+    assert training_state.CohortKeeper(folder, other).states() == {}
+    left = [(0, 4), (0, 5), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5)]
+    together = [(0, 4), (1, 4), (0, 5), (1, 5)]
+    assert epochs_of(cohort) == (together if stacked else left)
+    assert list(kept.iterdir()) == []
 
 
 def test_memory_that_runs_out_halves_the_stack(trainer: Trainer) -> None:

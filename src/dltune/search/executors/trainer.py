@@ -37,7 +37,7 @@ from dltune.training.history import Trial, TrialRecord, TrialState
 if TYPE_CHECKING:
     from dltune.data.device import DeviceData
 
-OUT_OF_MEMORY = "out of memory"  # as `training.looped` names it
+OUT_OF_MEMORY = "out of memory"  # as `training.engine` names it
 
 
 class Trainer:
@@ -164,10 +164,11 @@ class Trainer:
             yield _failed(trial, error)
 
     def _together(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
+        from dltune.runs.training_state import CohortKeeper
         from dltune.training.loop import train_cohort
 
-        trials = {trial.number: trial for trial in cohort.trials}
-        first = cohort.trials[0]
+        configs = {trial.number: trial.config for trial in cohort.trials}
+        first, keeper = cohort.trials[0], CohortKeeper(self._folder, cohort.trials)
         for trial in cohort.trials:
             yield TrialStarted(trial=trial)
         for epoch in train_cohort(
@@ -177,6 +178,8 @@ class Trainer:
             stacked=cohort.stacked,
             trial_seconds=self._trial_seconds,
             interrupted=lambda: self.interrupted_by,
+            states=keeper.states(),
+            watch=keeper.see,
         ):
             if epoch.records:
                 yield EpochEnded(records=epoch.records)
@@ -184,12 +187,12 @@ class Trainer:
                 yield from self._environment(first.config)
             for outcome in epoch.ended:
                 record = outcome.record
-                checkpoint = (
-                    pack_checkpoint(record, trials[record.number].config, outcome.weights)
-                    if best.takes(record)
-                    else None
-                )
+                checkpoint = None
+                if best.takes(record):
+                    checkpoint = pack_checkpoint(record, configs[record.number], outcome.weights)
                 yield TrialEnded(record=record, checkpoint=checkpoint)
+        if not self.interrupted_by:
+            keeper.end()
 
     def _environment(self, config: Config) -> Iterator[Environment]:
         """What this process trains with, where that is not known yet."""
