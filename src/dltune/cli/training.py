@@ -125,8 +125,8 @@ def _train(
         with Interrupts():  # the writing is not cut off
             record = outcome.record
             run.note_conditions(config)
-            keeper.write()
             run.folder.append([record], {0: pack_checkpoint(record, config, outcome.weights)})
+            keeper.write()
             run.folder.sort()  # what an earlier session has written of it goes
             run.folder.end("interrupted" if interrupts.requested else "complete")
     return exit_code(interrupts.requested) if interrupts.requested else 0

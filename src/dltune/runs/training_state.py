@@ -228,7 +228,8 @@ class StateKeeper:
             self._best, self._best_is_new = self._last, True
         if due:
             start = time.monotonic()
-            self.write()
+            with contextlib.suppress(OSError):  # a disk that is full ends no training
+                self.write()
             self._pace.took(time.monotonic() - start)
         return due
 

@@ -1,0 +1,152 @@
+"""Kill trainings and searches again and again, go on with each, and look whether anything changed.
+
+    python benchmarks/reliability/interruptions.py               # 100 kills; ten minutes
+    python benchmarks/reliability/interruptions.py --kills 10    # a look
+
+Each command runs once without being disturbed. Then it is started, killed (SIGKILL, with all its
+processes) at a random moment, gone on with by --resume, killed again, until it is complete; and so
+on with a new one. Checkpoints are made after every epoch, so that every kill has one. Printed are
+
+kills     that hit a command which ran.
+found     of those, kills after which there was a checkpoint to go on from.
+changed   complete runs that differ from the undisturbed one, in any epoch's figures or weights.
+repeated  epochs that were trained again though a checkpoint had them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from dltune.errors import DltuneError
+from dltune.runs.checkpoint import FOLDER, RUNNING, read_checkpoint
+from dltune.runs.run import load_run
+from dltune.runs.training_state import LAST, read_states
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """\
+[data]
+source = "sklearn:wine"
+[model]
+hidden = [8]
+dropout = 0.3
+[optim]
+lr = 0.01
+[schedule]
+name = "cosine"
+[train]
+epochs = 300
+batch_size = 16
+device = "cpu"
+"""
+AT_ONCE = (
+    "import sys; import dltune.runs.training_state as module; module.LEAST_SECONDS = 0.0; "
+    "module.SHARE = 1e9; from dltune.__main__ import main; sys.exit(main())"
+)
+COMMANDS = {
+    "train": ("recipe.toml",),
+    "search": ("recipe.toml", "--space", "optim.lr=log:1e-3:1e-1", "--trials", "4"),
+}
+HOW = {"train": (), "search": ("--workers", "1", "--stack", "4")}
+
+
+def start(command: str, run: str, folder: Path, *, resume: bool) -> subprocess.Popen[bytes]:
+    """Start a command, or go on with it, in a session of its own."""
+    what = ("--resume",) if resume else COMMANDS[command]
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-c", AT_ONCE, command, *what, *HOW[command], "--name", run],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def epochs_kept(run: Path) -> dict[int, int]:
+    """The epochs of every trial that a checkpoint has."""
+    files = [*(run / FOLDER / RUNNING).glob("*.safetensors"), run / FOLDER / LAST]
+    kept: dict[int, int] = {}
+    for file in files:
+        if file.exists():
+            kept |= {number: one.epochs for number, one in read_states(file).items()}
+    return kept
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two runs have the same figures and weights, but for their times."""
+    records = [
+        [
+            dataclasses.replace(
+                trial,
+                seconds=0.0,
+                history=tuple(dataclasses.replace(r, seconds=0.0) for r in trial.history),
+            )
+            for trial in load_run(run).trials
+        ]
+        for run in (one, other)
+    ]
+    mine, theirs = (read_checkpoint(run).weights for run in (one, other))
+    return records[0] == records[1] and all(torch.equal(mine[n], theirs[n]) for n in mine)
+
+
+def interrupt(command: str, run: str, folder: Path, chance: random.Random, whole: float) -> list:
+    """Kill one run until it is complete: whether each kill found a checkpoint; epochs repeated."""
+    path, found, repeated = folder / "runs" / run, [], 0
+    before: dict[int, int] = {}
+    process = start(command, run, folder, resume=False)
+    while True:
+        time.sleep(chance.uniform(0.4, 1.1) * whole)
+        if process.poll() is not None:
+            return [found, repeated]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        try:
+            done = {one.number: one.epochs for one in load_run(path).done}
+        except DltuneError:
+            done = {}
+        kept = epochs_kept(path) | done
+        found.append(bool(kept))
+        repeated += sum(max(0, epochs - kept.get(number, 0)) for number, epochs in before.items())
+        before = kept
+        process = start(command, run, folder, resume=(path / "study.journal").exists())
+
+
+def main() -> None:
+    """Kill, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
+    print("command  kills  found  changed  repeated")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "recipe.toml").write_text(RECIPE)
+        for command in COMMANDS:
+            began = time.monotonic()
+            start(command, f"{command}-whole", folder, resume=False).wait()
+            whole, found, changed, repeated = time.monotonic() - began, [], 0, 0
+            number = 0
+            while len(found) < options.kills / len(COMMANDS):
+                run = f"{command}-{number}"
+                hits, again = interrupt(command, run, folder, chance, whole)
+                found, repeated, number = [*found, *hits], repeated + again, number + 1
+                runs = folder / "runs"
+                changed += not is_same(runs / f"{command}-whole", runs / run)
+            print(f"{command:7}  {len(found):5}  {sum(found):5}  {changed:7}  {repeated:8}")
+
+
+if __name__ == "__main__":
+    main()
