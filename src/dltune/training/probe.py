@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 
-from dltune.data.device import DeviceData, wait_for
+from dltune.data.device import DeviceData, Tensors, wait_for
 from dltune.errors import ran_out_of_memory
 from dltune.recipe.schema import FactoryConfig
 from dltune.recipe.users_code import let_signals_through
 from dltune.training.arithmetic import SHARED_FLOPS, update_flops
 from dltune.training.history import Trial
 from dltune.training.learner import Learner
+from dltune.training.measure import chunk_examples
 from dltune.training.memory import available_bytes, keep_freed_memory
 from dltune.training.stacked.learner import StackedLearner
 from dltune.training.stacked.stackable import why_not_stackable
@@ -141,8 +142,13 @@ def _looped_seconds(trial: Trial, data: DeviceData, folder: Path) -> float:
 
 def _stacked_seconds(trials: Sequence[Trial], data: DeviceData, folder: Path) -> float:
     learner = StackedLearner(trials, data, folder=folder)
+    dev = learner.data.dev
+    first = slice(chunk_examples(learner.batch, data.device))
     with learner.running():
-        return _fastest(learner.epoch_updates, data.device) / len(trials)
+        seconds = _fastest(learner.epoch_updates, data.device) / len(trials)
+        # Not timed: whether it fits, too.
+        learner.figures(Tensors(features=dev.features[first], targets=dev.targets[first]))
+    return seconds
 
 
 def _with_all_threads(
