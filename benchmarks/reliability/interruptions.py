@@ -4,13 +4,13 @@
     python benchmarks/reliability/interruptions.py --kills 10    # a look
 
 Each command runs once without being disturbed. Then it is started, killed (SIGKILL, with all its
-processes) at a random moment, gone on with by --resume, killed again, until it is complete; and so
-on with a new one. Checkpoints are made after every epoch, so that every kill has one. Printed are
+processes) a moment after it has made a checkpoint, gone on with by --resume, killed again, until it
+is complete; and so on with a new one. Checkpoints are made after every epoch. Printed are
 
-kills     that hit a command which ran.
-found     of those, kills after which there was a checkpoint to go on from.
-changed   complete runs that differ from the undisturbed one, in any epoch's figures or weights.
-repeated  epochs that were trained again though a checkpoint had them.
+kills     that hit a command which trained.
+runs      that were completed so.
+changed   of them, those that differ from the undisturbed one, in any epoch's figures or weights.
+repeated  epochs that a checkpoint had and a later one has not.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ COMMANDS = {
     "train": ("recipe.toml",),
     "search": ("recipe.toml", "--space", "optim.lr=log:1e-3:1e-1", "--trials", "4"),
 }
+LONGEST_WAIT = 0.5  # seconds after a checkpoint: some dozens of epochs
 HOW = {"train": (), "search": ("--workers", "1", "--stack", "4")}
 
 
@@ -101,26 +102,44 @@ def is_same(one: Path, other: Path) -> bool:
     return records[0] == records[1] and all(torch.equal(mine[n], theirs[n]) for n in mine)
 
 
-def interrupt(command: str, run: str, folder: Path, chance: random.Random, whole: float) -> list:
-    """Kill one run until it is complete: whether each kill found a checkpoint; epochs repeated."""
-    path, found, repeated = folder / "runs" / run, [], 0
+def checkpoints(run: Path) -> dict[Path, int]:
+    """The files of checkpoints, and when each was written (ns)."""
+    files = [*(run / FOLDER / RUNNING).glob("*.safetensors"), run / FOLDER / LAST]
+    return {file: file.stat().st_mtime_ns for file in files if file.exists()}
+
+
+def wait_for_another(run: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until there is a new checkpoint; False if the command has ended before."""
+    before = checkpoints(run)
+    while process.poll() is None:
+        if checkpoints(run) != before:
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def interrupt(command: str, run: str, folder: Path, chance: random.Random) -> tuple[int, int]:
+    """Kill one run until it is complete: how often, and how many epochs were trained again."""
+    path, kills, repeated = folder / "runs" / run, 0, 0
     before: dict[int, int] = {}
     process = start(command, run, folder, resume=False)
-    while True:
-        time.sleep(chance.uniform(0.4, 1.1) * whole)
+    while wait_for_another(path, process):
+        time.sleep(chance.uniform(0.0, LONGEST_WAIT))
         if process.poll() is not None:
-            return [found, repeated]
+            break
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        kills += 1
         try:
             done = {one.number: one.epochs for one in load_run(path).done}
         except DltuneError:
             done = {}
         kept = epochs_kept(path) | done
-        found.append(bool(kept))
         repeated += sum(max(0, epochs - kept.get(number, 0)) for number, epochs in before.items())
         before = kept
         process = start(command, run, folder, resume=(path / "study.journal").exists())
+    process.wait()
+    return kills, repeated
 
 
 def main() -> None:
@@ -130,22 +149,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance = random.Random(options.seed)
-    print("command  kills  found  changed  repeated")
+    print("command  kills  runs  changed  repeated")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "recipe.toml").write_text(RECIPE)
         for command in COMMANDS:
-            began = time.monotonic()
             start(command, f"{command}-whole", folder, resume=False).wait()
-            whole, found, changed, repeated = time.monotonic() - began, [], 0, 0
-            number = 0
-            while len(found) < options.kills / len(COMMANDS):
+            kills, changed, repeated, number = 0, 0, 0, 0
+            while kills < options.kills / len(COMMANDS):
                 run = f"{command}-{number}"
-                hits, again = interrupt(command, run, folder, chance, whole)
-                found, repeated, number = [*found, *hits], repeated + again, number + 1
+                hits, again = interrupt(command, run, folder, chance)
+                kills, repeated, number = kills + hits, repeated + again, number + 1
                 runs = folder / "runs"
                 changed += not is_same(runs / f"{command}-whole", runs / run)
-            print(f"{command:7}  {len(found):5}  {sum(found):5}  {changed:7}  {repeated:8}")
+            print(f"{command:7}  {kills:5}  {number:4}  {changed:7}  {repeated:8}", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ SPACE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stack", ["off", "4"])
 def test_after_a_kill_it_is_the_same_search(stack: str, dltune, folder: Path) -> None:
     words = ("search", "tiny.toml", *SPACE, "--stack", stack)

@@ -64,6 +64,7 @@ def wait_for_checkpoint(run: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told"])
 def test_after_a_signal_it_is_the_same_training(number: int, dltune, folder: Path) -> None:
     length = ("--set", "train.epochs=150")
