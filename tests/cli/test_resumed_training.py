@@ -90,6 +90,27 @@ def test_after_a_signal_it_is_the_same_training(number: int, dltune, folder: Pat
     ]
 
 
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_the_checkpoint(dltune, folder: Path) -> None:
+    Path("net.py").write_text(
+        "import time\nfrom torch import nn\nclass Slow(nn.Linear):\n    def forward(self, x):\n"
+        "        time.sleep(2.0 * self.training)\n        return super().forward(x.flatten(1))\n"
+        "def build(inputs, outputs): return Slow(64, outputs)\n"
+    )
+    tiny, own = Path("tiny.toml").read_text(), 'factory = "net.py:build"'
+    Path("own.toml").write_text(tiny.replace('name = "mlp"\nhidden = [8]', own))
+    whole = ("--set", "optim.lr=0.01", "--set", "train.batch_size=full")
+    process = start("own.toml", *whole, "--name", "cut")
+    wait_for_checkpoint(Path("runs/cut"), process)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopped at once; go on with: dltune train --resume --name cut" in errors
+    assert dltune("train", "--resume", "--name", "cut").code == 0
+
+
 def test_one_killed_before_its_first_checkpoint_begins_anew(dltune, folder: Path) -> None:
     length = ("--set", "train.epochs=100000")
     process = start("tiny.toml", *OPTIONS, *length, "--name", "cut")

@@ -114,6 +114,21 @@ def test_tied_weights_are_stored_once_and_come_back_as_one(tmp_path: Path) -> No
     assert weights["a"] is weights["b"]
 
 
+def test_what_no_file_can_hold_is_named(tmp_path: Path) -> None:
+    """A user's module may have any buffer: it must not end the training that keeps it."""
+    odd = {
+        "sparse": torch.ones(2).to_sparse(),
+        "wide": torch.ones(2, dtype=torch.complex128),
+        "object": object(),
+    }
+    state = TrainingState(
+        trial=Trial(number=0, config=make_config(), seed=1), weights={"a": torch.ones(1), **odd}
+    )
+    (tmp_path / "f").write_bytes(pack_states([state]))
+    with pytest.raises(RunFolderError, match="0/weights/sparse, 0/weights/wide, 0/weights/object"):
+        read_states(tmp_path / "f")
+
+
 def test_what_is_damaged_or_not_whole_is_told(tmp_path: Path) -> None:
     trial = Trial(number=0, config=make_config(), seed=1)
     whole = pack_states([TrainingState(trial=trial, weights={"a": torch.ones(3)})])

@@ -43,8 +43,28 @@ def claim(runs_dir: Path, name: str | None, stem: str, *, without: str) -> Path:
     except FolderTakenError as taken:  # its advice is about searches, which can be resumed
         hint = f"Give another --name, or none: {without}."
         if name is not None and _can_go_on(runs_dir / name):
-            hint += f" To go on with it: dltune train --resume --name {shlex.quote(name)}"
+            hint += f" To go on with it: {resume_command(runs_dir / name)}"
         raise FolderTakenError(taken.found, hint=hint) from None
+
+
+def _say_what_is_kept(path: Path) -> None:
+    """After an end at once."""
+    if not path.exists():
+        output.say(f"stopped at once; nothing is kept in {path}")
+    elif _can_go_on(path):
+        output.say(f"stopped at once; go on with: {resume_command(path)}")
+
+
+def resume_command(path: Path) -> str:
+    """What goes on with the training in a run folder.
+
+    >>> resume_command(Path("runs/first"))
+    'dltune train --resume --name first'
+    >>> resume_command(Path("my/first"))
+    'dltune train --resume --name first --runs-dir my'
+    """
+    where = "" if path.parent == Path("runs") else f" --runs-dir {shlex.quote(str(path.parent))}"
+    return f"dltune train --resume --name {shlex.quote(path.name)}{where}"
 
 
 def _can_go_on(path: Path) -> bool:
@@ -136,8 +156,7 @@ def keep_run(
         with interruptible(), new_run(path, relocate(recipe, path), about) as folder:
             yield KeptRun(folder=folder, recipe=recipe, shelf=shelf)
     except KeyboardInterrupt:
-        if not path.exists():
-            output.say(f"stopped at once; nothing is kept in {path}")
+        _say_what_is_kept(path)
         raise
 
 
@@ -180,12 +199,12 @@ def reopen_run(path: Path, note: str, *, accept: bool) -> Iterator[KeptRun]:
         changes = check_same_conditions(run, shelf.hashes, accept=accept)
         return begin_session(path / run.about.origin, note=note, **changes)
 
-    with interruptible():
-        folder = RunFolder.open(path, begin)
-        try:
+    try:
+        with interruptible(), contextlib.closing(RunFolder.open(path, begin)) as folder:
             yield KeptRun(folder=folder, recipe=folder.recipe, shelf=shelf)
-        finally:
-            folder.close()
+    except KeyboardInterrupt:
+        _say_what_is_kept(path)
+        raise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

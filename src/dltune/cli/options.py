@@ -85,6 +85,12 @@ ResultName = Annotated[
         help="Keep the result in a run folder of this name.  [default: no folder]",
     ),
 ]
+AcceptChanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes", help="With --resume: go on though data, code or torch have changed."
+    ),
+]
 Note = Annotated[
     str,
     typer.Option(

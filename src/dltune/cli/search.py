@@ -58,12 +58,7 @@ def search(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study --name; no RECIPE is needed.")
     ] = False,
-    accept_changes: Annotated[
-        bool,
-        typer.Option(
-            "--accept-changes", help="With --resume: go on though data, code or torch have changed."
-        ),
-    ] = False,
+    accept_changes: options.AcceptChanges = False,
     note: options.Note = "",
     seed: Annotated[
         int | None,

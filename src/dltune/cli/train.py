@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from dltune.cli import options, output
-from dltune.cli.keeping import claim
+from dltune.cli.keeping import claim, resume_command
 from dltune.cli.status import StatusLine
 from dltune.cli.training import new_training, resume_training
 from dltune.errors import FolderTakenError, UsageError
@@ -24,12 +24,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
     ] = False,
-    accept_changes: Annotated[
-        bool,
-        typer.Option(
-            "--accept-changes", help="With --resume: go on though data, code or torch have changed."
-        ),
-    ] = False,
+    accept_changes: options.AcceptChanges = False,
     fork: Annotated[
         Path | None,
         typer.Option(
@@ -63,7 +58,7 @@ def train(
         path = _run_to_resume(name, runs_dir)
         with StatusLine("loading data") as status, output.users_code():
             code = resume_training(path, note, status, accept=accept_changes)
-        return _end(path, code, runs_dir, as_json=as_json)
+        return _end(path, code, as_json=as_json)
     place, forked = recipe, None
     if fork is not None:
         forked, place = _fork_recipe(fork, runs_dir)
@@ -81,7 +76,7 @@ def train(
             if name is not None:
                 raise
             # Another training, started at the same time, was the first to take this number.
-    return _end(path, ended, runs_dir, as_json=as_json)
+    return _end(path, ended, as_json=as_json)
 
 
 def _check_options(
@@ -139,7 +134,7 @@ def _fork_recipe(run: Path, runs_dir: Path) -> tuple[Path, Path]:
     return path, best if best.exists() else path / RECIPE
 
 
-def _end(path: Path, code: int, runs_dir: Path, *, as_json: bool) -> int:
+def _end(path: Path, code: int, *, as_json: bool) -> int:
     """Show what a training came to, and name the next command; the exit code."""
     from dltune.cli.show import all_complete, say_diagnose, show_run
     from dltune.runs.run import load_run
@@ -147,11 +142,8 @@ def _end(path: Path, code: int, runs_dir: Path, *, as_json: bool) -> int:
     run = load_run(path)
     show_run(run, as_json=as_json)
     if code:
-        where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
-        again = f"dltune train --resume --name {shlex.quote(path.name)}{where}"
-        output.say(
-            f"{run.trials[0].reason}; {path} keeps the best epoch so far", f"go on with: {again}"
-        )
+        said = f"{run.trials[0].reason}; {path} keeps the best epoch so far"
+        output.say(said, f"go on with: {resume_command(path)}")
     say_diagnose(run)
     if code:
         return code

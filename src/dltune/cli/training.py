@@ -153,7 +153,7 @@ def _say_stopping() -> bool:
     What stands below the cursor goes, and comes back below what is said.
     """
     erased = TO_SCREEN_END if is_watched(sys.stderr) and obeys_escapes() else ""
-    line = f"{erased}stopping after this update; Ctrl-C again stops at once and keeps nothing\n"
+    line = f"{erased}stopping after this update; Ctrl-C again stops at once\n"
     with contextlib.suppress(OSError):
         os.write(2, line.encode())
     return True

@@ -8,11 +8,12 @@ twice.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,56 @@ class Checkpoint:
     weights: Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Values by name, by how a file without pickle can hold them.
+
+    tensors     each once.
+    tied        names of tensors that stand under another name, and that name.
+    extra       what is no tensor, and JSON gives back.
+    not_stored  names of all else.
+    """
+
+    tensors: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    tied: dict[str, str] = dataclasses.field(default_factory=dict)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+    not_stored: list[str] = dataclasses.field(default_factory=list)
+
+
+def parts_of(values: Iterable[tuple[str, Any]]) -> Parts:
+    """Sort values, such as those of a state dict, into the parts of a file."""
+    import torch
+
+    parts, names = Parts(), dict[int, str]()
+    for name, value in values:
+        if not torch.is_tensor(value):
+            if _is_plain(value):
+                parts.extra[name] = value
+            else:
+                parts.not_stored.append(name)
+        elif id(value) in names:
+            parts.tied[name] = names[id(value)]
+        elif value.layout is torch.strided and _has_type(value.dtype):
+            names[id(value)] = name
+            parts.tensors[name] = value.contiguous()
+        else:
+            parts.not_stored.append(name)
+    return parts
+
+
+@functools.cache
+def _has_type(dtype: torch.dtype) -> bool:
+    """Whether safetensors can hold numbers of this type: it has none for complex128, for one."""
+    import torch
+    from safetensors.torch import save
+
+    try:
+        save({"": torch.empty(0, dtype=dtype)})
+    except (KeyError, ValueError, RuntimeError):
+        return False
+    return True
+
+
 def pack_checkpoint(
     trial: TrialRecord, config: Config, weights: Mapping[str, Any]
 ) -> PackedCheckpoint:
@@ -64,37 +115,22 @@ def pack_checkpoint(
     weights  a state dict; what a user's module adds to it and is no tensor goes into the JSON file
              if it can be said there, else its name stands under `not_stored`.
     """
-    import torch
     from safetensors.torch import save
 
-    tensors: dict[str, torch.Tensor] = {}
-    names: dict[int, str] = {}
-    tied, extra, not_stored = dict[str, str](), dict[str, Any](), list[str]()
-    for name, value in weights.items():
-        if not torch.is_tensor(value):
-            if is_plain(value):
-                extra[name] = value
-            else:
-                not_stored.append(name)
-        elif value.layout is not torch.strided:
-            not_stored.append(name)
-        elif id(value) in names:
-            tied[name] = names[id(value)]
-        else:
-            names[id(value)] = name
-            tensors[name] = value.contiguous()
+    parts = parts_of(weights.items())
     about = {
         "format": FORMAT,
         "trial": trial.number,
         "epoch": trial.best_epoch,
         "seed": trial.seed,
         "config": config.model_dump(mode="json", by_alias=True),
-        "tied": tied,
-        "extra": extra,
-        "not_stored": not_stored,
+        "tied": parts.tied,
+        "extra": parts.extra,
+        "not_stored": parts.not_stored,
     }
     return PackedCheckpoint(
-        tensors=save(tensors, metadata=_whose(about)), about=json.dumps(about, indent=2) + "\n"
+        tensors=save(parts.tensors, metadata=_whose(about)),
+        about=json.dumps(about, indent=2) + "\n",
     )
 
 
@@ -145,7 +181,7 @@ def _whose(about: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(about[name]) for name in ("format", "trial", "epoch", "seed")}
 
 
-def is_plain(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     """Whether JSON gives the same value back."""
     try:
         return bool(json.loads(json.dumps(value, allow_nan=False)) == value)

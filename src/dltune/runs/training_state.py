@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ from dltune.errors import RunFolderError
 from dltune.recipe.schema import Config
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT
-from dltune.runs.checkpoint import FOLDER, RUNNING, is_plain
+from dltune.runs.checkpoint import FOLDER, RUNNING, parts_of
 from dltune.training.history import EpochRecord, Trial
 from dltune.training.loop import Cohort
 from dltune.training.state import TrainingState
@@ -41,34 +42,26 @@ def pack_states(states: Iterable[TrainingState]) -> bytes:
     What a user's module adds to its state and is no tensor is kept if JSON gives it back; else its
     name stands under `not_stored`, and `read_states` refuses the file.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    names: dict[int, str] = {}
-    abouts = []
-    for state in states:
-        trial, extra, tied, not_stored = state.trial, dict[str, Any](), dict[str, str](), []
-        for name, value in _named(state):
-            if not torch.is_tensor(value):
-                extra[name] = value if is_plain(value) else None
-                not_stored += [] if is_plain(value) else [name]
-            elif id(value) in names:
-                tied[name] = names[id(value)]
-            else:
-                names[id(value)] = name
-                tensors[name] = value.contiguous()
-        about = {
-            "number": trial.number,
-            "seed": trial.seed,
-            "values": dict(trial.values),
-            "config": trial.config.model_dump(mode="json", by_alias=True),
+    states = list(states)
+    parts = parts_of(itertools.chain.from_iterable(map(_named, states)))
+    trainings = [
+        {
+            "number": state.trial.number,
+            "seed": state.trial.seed,
+            "values": dict(state.trial.values),
+            "config": state.trial.config.model_dump(mode="json", by_alias=True),
             "epochs": state.epochs,
             "history": [dataclasses.asdict(record) for record in state.history],
-            "extra": extra,
-            "tied": tied,
-            "not_stored": not_stored,
         }
-        abouts.append(about)
-    header = {"format": str(FORMAT), "trainings": json.dumps(abouts)}
-    return save(tensors, metadata=header)
+        for state in states
+    ]
+    about = {
+        "trainings": trainings,
+        "tied": parts.tied,
+        "extra": parts.extra,
+        "not_stored": parts.not_stored,
+    }
+    return save(parts.tensors, metadata={"format": str(FORMAT), "about": json.dumps(about)})
 
 
 def read_states(file: Path) -> dict[int, TrainingState]:
@@ -78,9 +71,16 @@ def read_states(file: Path) -> dict[int, TrainingState]:
     """
     try:
         with safe_open(file, framework="pt") as stored:
-            header = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        states = [_state(about, tensors) for about in json.loads(header["trainings"])]
+            about = json.loads((stored.metadata() or {})["about"])
+            values = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if about["not_stored"]:
+            raise ValueError(f"{', '.join(about['not_stored'])} could not be stored")
+        values |= {name: values[same] for name, same in about["tied"].items()} | about["extra"]
+        of_trial: dict[str, dict[str, Any]] = {}
+        for place, value in values.items():
+            number, name = place.split("/", 1)
+            of_trial.setdefault(number, {})[name] = value
+        states = [_state(one, of_trial.get(str(one["number"]), {})) for one in about["trainings"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as problem:
         raise RunFolderError(
             f"{file}: damaged ({problem})", hint="Remove it: the training then begins anew."
@@ -101,17 +101,15 @@ def _named(state: TrainingState) -> Iterable[tuple[str, Any]]:
             yield f"{state.trial.number}/{part}/{name}", value
 
 
-def _state(about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> TrainingState:
-    number = about["number"]
-    if about["not_stored"]:
-        raise ValueError(f"{', '.join(about['not_stored'])} could not be stored")
-    values = {name: one for name, one in tensors.items() if name.startswith(f"{number}/")}
-    values |= {name: tensors[same] for name, same in about["tied"].items()}
-    values |= about["extra"]
+def _state(about: Mapping[str, Any], values: Mapping[str, Any]) -> TrainingState:
+    """One training.
+
+    values  by their names in the file, without its number.
+    """
     parts: dict[str, dict[str, Any]] = {}
     optimizer: dict[str, dict[str, torch.Tensor]] = {}
     for place, value in values.items():
-        _, part, name = place.split("/", 2)
+        part, name = place.split("/", 1)
         if part == "optimizer":
             slot, name = name.split("/", 1)
             optimizer.setdefault(slot, {})[name] = value
@@ -119,7 +117,7 @@ def _state(about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Tra
             parts.setdefault(part, {})[name] = value
     return TrainingState(
         trial=Trial(
-            number=number,
+            number=about["number"],
             seed=about["seed"],
             values=about["values"],
             config=Config.model_validate(about["config"]),

@@ -38,7 +38,7 @@ from dltune.training.regularizers import (
     penalized_weights,
 )
 from dltune.training.seeds import derive_seed
-from dltune.training.state import TrainingState, on_cpu
+from dltune.training.state import TrainingState, moved
 
 # Up to here one vector for all parameters saves more calls than its copy of the gradients costs:
 # 70 us are saved, and 300 000 values take 150 us to copy.
@@ -199,7 +199,7 @@ class Learner(BaseLearner):
 
     def _states_of_best(self, rows: Sequence[int]) -> list[dict[str, torch.Tensor]]:
         assert self._best is not None
-        return [on_cpu(self._best)]
+        return [moved(self._best, "cpu")]
 
     def take(self, rows: Sequence[int] = (0,)) -> list[TrainingState]:
         """See `BaseLearner`."""
@@ -210,10 +210,10 @@ class Learner(BaseLearner):
         state = TrainingState(
             trial=self.trials[0],
             epochs=self.epochs[0],
-            weights=on_cpu(self.weights()),
+            weights=moved(self.weights(), "cpu"),
             optimizer=slots_of(self._optimizer, self._updated, self._named()),
             streams=streams,
-            best=None if self._best is None else on_cpu(self._best),
+            best=None if self._best is None else moved(self._best, "cpu"),
         )
         return [state]
 
@@ -231,12 +231,7 @@ class Learner(BaseLearner):
             if layer.bits is not None and f"dropout.{number}" in state.streams:
                 layer.bits.state = state.streams[f"dropout.{number}"]
         if state.best is not None:
-            device = self.data.device
-            moved = {
-                id(one): one.to(device, copy=True) if torch.is_tensor(one) else one
-                for one in state.best.values()
-            }
-            self._best = {name: moved[id(one)] for name, one in state.best.items()}
+            self._best = moved(state.best, self.data.device, copy=True)
 
     def _named(self) -> dict[str, nn.Parameter]:
         return {name: w for name, w in self.model.named_parameters() if w.requires_grad}

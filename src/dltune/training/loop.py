@@ -175,7 +175,8 @@ class Cohort:
         self._engine.keep_best(improved)
         if self._on_end is not None:
             whole = [one.trial.number for one in over if one.stop is None]
-            list(map(self._on_end, self.take(whole).values()))
+            for state in self.take(whole).values():
+                self._on_end(state)
         if reason := self._interrupted():
             cut = [monitor for monitor in self._monitors.values() if not monitor.done]
             over += [monitor.interrupt(reason) for monitor in cut]

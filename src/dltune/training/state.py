@@ -34,8 +34,8 @@ class TrainingState:
 
     >>> from dltune.recipe.schema import Config
     >>> config = Config(data={"source": "sklearn:iris"})
-    >>> TrainingState(trial=Trial(number=0, config=config, seed=1)).has_begun
-    False
+    >>> TrainingState(trial=Trial(number=0, config=config, seed=1)).weights is None
+    True
     """
 
     trial: Trial
@@ -46,13 +46,21 @@ class TrainingState:
     best: Mapping[str, Any] | None = None
     history: tuple[EpochRecord, ...] = ()
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is anything in it that its seed does not decide."""
-        return self.weights is not None
 
+def moved(
+    weights: Mapping[str, Any], device: torch.device | str, *, copy: bool = False
+) -> dict[str, Any]:
+    """A state dict on a device; names that share a tensor still do.
 
-def on_cpu(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """A state dict on the CPU; names that share a tensor still do."""
-    moved = {id(one): one.cpu() if torch.is_tensor(one) else one for one in weights.values()}
-    return {name: moved[id(one)] for name, one in weights.items()}
+    copy  whether tensors are copied though they are there already.
+
+    >>> tied = torch.ones(1)
+    >>> twice = moved({"a": tied, "b": tied}, "cpu", copy=True)
+    >>> twice["a"] is twice["b"], twice["a"] is tied
+    (True, False)
+    """
+    there = {
+        id(one): one.to(device, copy=copy) if torch.is_tensor(one) else one
+        for one in weights.values()
+    }
+    return {name: there[id(one)] for name, one in weights.items()}
