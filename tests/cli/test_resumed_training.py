@@ -91,6 +91,26 @@ def test_after_a_signal_it_is_the_same_training(number: int, dltune, folder: Pat
 
 
 @pytest.mark.slow
+def test_data_that_have_changed_are_named(dltune, folder: Path) -> None:
+    """Even if they are no such data any more."""
+    rows = [f"{n % 7},{n % 5},{'ab'[n % 2]}" for n in range(90)]
+    Path("own.csv").write_text("\n".join(["x,y,z", *rows]))
+    recipe = Path("tiny.toml").read_text().replace('"sklearn:digits"', '"own.csv"\ntarget = "z"')
+    Path("own.toml").write_text(recipe)
+    long = ("--set", "optim.lr=0.01", "--set", "train.epochs=100000")
+    process = start("own.toml", *long, "--name", "cut")
+    wait_for_checkpoint(Path("runs/cut"), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    Path("own.csv").write_text("\n".join(["x,y,z", *rows, "1,1,c"]))
+    done = dltune("train", "--resume", "--name", "cut")
+    assert (done.code, done.out) == (2, "")
+    assert (
+        done.err.splitlines()[0] == "error: runs/cut cannot go on as it began: own.csv has changed"
+    )
+
+
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_the_checkpoint(dltune, folder: Path) -> None:
     Path("net.py").write_text(
         "import time\nfrom torch import nn\nclass Slow(nn.Linear):\n    def forward(self, x):\n"

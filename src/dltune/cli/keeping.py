@@ -184,6 +184,7 @@ def reopen_run(path: Path, note: str, *, accept: bool) -> Iterator[KeptRun]:
 
     Raises RunFolderError if it is no training, is over, or cannot go on as it began.
     """
+    from dltune.recipe.files import names_file
     from dltune.runs.folder import RunFolder
     from dltune.runs.provenance import begin_session
     from dltune.runs.resume import check_same_conditions
@@ -194,6 +195,9 @@ def reopen_run(path: Path, note: str, *, accept: bool) -> Iterator[KeptRun]:
 
     def begin(run: Run) -> Session:
         check_is_unfinished_training(run)
+        if all(map(names_file, run.about.data_hashes)):
+            # Before they are loaded, as other files may not even be such data.
+            check_same_conditions(run, {}, accept=accept)
         with output.users_code():
             load_into(shelf, run.recipe.config(), run.recipe, path)
         changes = check_same_conditions(run, shelf.hashes, accept=accept)
