@@ -56,6 +56,7 @@ def changed_lines(text: str) -> list[str]:
     return [new for old, new in pairs if old != new]
 
 
+@pytest.mark.slow
 def test_table_on_stdout_and_advice_on_stderr(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_second_ctrl_c_leaves_the_checkpoint(dltune, folder: Path) -> None:
     assert dltune("train", "--resume", "--name", "cut").code == 0
 
 
+@pytest.mark.slow
 def test_one_killed_before_its_first_checkpoint_begins_anew(dltune, folder: Path) -> None:
     length = ("--set", "train.epochs=100000")
     process = start("tiny.toml", *OPTIONS, *length, "--name", "cut")

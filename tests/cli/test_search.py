@@ -172,6 +172,7 @@ def test_how_it_is_trained_is_said_to_those_who_ask(dltune, folder: Path) -> Non
     assert said not in quiet.err
 
 
+@pytest.mark.slow
 def test_the_process_of_the_command_loads_no_torch(folder: Path) -> None:
     program = (
         "import sys\nfrom dltune.cli.main import main\n"

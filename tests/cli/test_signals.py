@@ -143,6 +143,7 @@ def rows_of(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "to_group", "workers"),
     [

@@ -131,6 +131,7 @@ def test_code_that_ends_its_process_ends_no_search(folder: Path) -> None:
     assert "1 failed: worker exited (code 3) (trial 0)" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_an_exit_fails_its_trial_and_ends_no_worker(folder: Path) -> None:
     (folder / "net.py").write_text(EXITS)
     done = search_in_workers(folder, "--trials", "2", "--stack", "off")

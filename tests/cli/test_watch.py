@@ -210,6 +210,7 @@ def test_a_training_leaves_its_curves_on_the_screen_once(folder: Path) -> None:
     assert not [line for line in lines if line.startswith("epoch 1")][1:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_on_a_low_terminal_every_epoch_is_a_line(folder: Path) -> None:
     settings = ["--set", "optim.lr=0.01", "--set", "train.epochs=12"]
@@ -220,6 +221,7 @@ def test_on_a_low_terminal_every_epoch_is_a_line(folder: Path) -> None:
     assert not [line for line in lines if "┌" in line or "keeping" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_signal_leaves_the_curves_and_its_message(folder: Path) -> None:
     settings = ["--set", "optim.lr=0.01", "--set", "train.epochs=1000000"]

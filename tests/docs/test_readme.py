@@ -40,6 +40,7 @@ def test_the_readme_shows_commands_with_their_output() -> None:
     assert silent == [], "commands without their output; a line `...` stands for what is left out"
 
 
+@pytest.mark.slow
 def test_the_readme_shows_what_the_program_prints(folder: Path) -> None:
     shown = commands_in(README.read_text(encoding="utf-8"))
     assert shown, "README.md has no ```console block with a line `$ dltune ...`"

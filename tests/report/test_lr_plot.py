@@ -154,7 +154,9 @@ def test_a_narrow_range_is_labelled_at_its_ends() -> None:
     assert ticks.split() == ["1e-4", show_rate(VALLEY.rates[4])]
 
 
-@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[] if one == "ok" else pytest.mark.slow) for one in CURVES]
+)
 def test_png_is_a_png_and_pyplot_stays_out_of_it(name: str, tmp_path: Path) -> None:
     from matplotlib.image import imread
 

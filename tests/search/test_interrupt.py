@@ -144,6 +144,7 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_gives_the_whole(
     assert_same(run, whole)
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_readable_files_and_resume_gives_the_whole(recipe: Path, whole: Path) -> None:
     run = recipe.parent / "killed"
     process = start(recipe, run)

@@ -158,6 +158,7 @@ def test_kill_9_loses_no_finished_trial_to_a_slower_one(session: Session) -> Non
     session.assert_nobody_is_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "session", [(1, 4), pytest.param((2, "off"), marks=pytest.mark.slow)], indirect=True, ids=str
 )

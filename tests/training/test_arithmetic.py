@@ -102,6 +102,7 @@ def check_settings(kind: str) -> None:
                 assert settings() == before, users
 
 
+@pytest.mark.slow
 def test_kernels_repeat_inside_and_settings_are_the_callers_outside() -> None:
     """In processes of their own: torch has no way back to settings that nobody has touched."""
     program = "from tests.training.test_arithmetic import check_settings as check; check({!r})"

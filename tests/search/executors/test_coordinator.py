@@ -135,6 +135,7 @@ class TestProcesses:
         assert json.loads(output.splitlines()[-1]) == {"ends": 4, "torch": False}
         assert nobody_is_left(process.pid)
 
+    @pytest.mark.slow
     def test_a_whole_search_needs_no_torch_here(self, tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", SEARCH, str(tmp_path)],
@@ -146,6 +147,7 @@ class TestProcesses:
         assert done.stderr == ""
         assert done.stdout.split() == ["complete", "6", "False"]
 
+    @pytest.mark.slow
     def test_ctrl_c_is_the_coordinators_alone(self, start: Start) -> None:
         process = start("slow")
         assert process.stdout is not None
@@ -199,7 +201,7 @@ class TestProcesses:
             pytest.param("hangs", signal.SIGKILL, marks=pytest.mark.slow),
             ("keeps_the_lock", signal.SIGKILL),
             pytest.param("keeps_the_lock", signal.SIGTERM, marks=pytest.mark.slow),
-            ("keeps_the_lock", signal.SIGINT),
+            pytest.param("keeps_the_lock", signal.SIGINT, marks=pytest.mark.slow),
             pytest.param("loads_in_processes", signal.SIGKILL, marks=pytest.mark.slow),
         ],
     )

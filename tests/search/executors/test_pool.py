@@ -255,6 +255,7 @@ def test_closing_does_not_wait_for_processes_that_are_just_starting(build: Build
     build().start()  # and the fixture closes it
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not processes.HAS_SERVER, reason="workers are forked from a server on Linux only"
 )
@@ -309,6 +310,7 @@ def test_epochs_are_told_at_most_ten_times_a_second_and_not_of_trials_that_are_o
     assert isinstance(seen.progress[0], TrialStarted)
 
 
+@pytest.mark.slow
 def test_where_no_server_forks_workers_they_start_afresh(
     build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

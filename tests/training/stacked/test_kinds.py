@@ -186,6 +186,7 @@ def test_random_numbers_are_left_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), states[2])
 
 
+@pytest.mark.slow
 def test_the_same_in_every_process(tmp_path: Path) -> None:
     code = (
         "import json, pathlib; from tests.training.stacked.test_kinds import told;"
