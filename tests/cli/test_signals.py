@@ -194,10 +194,8 @@ def test_a_search_keeps_the_best_epoch_of_all_that_train(
     assert run.about.sessions[-1].ending == "interrupted"
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["SIGTERM", *(pytest.param(one, marks=pytest.mark.slow) for one in ("SIGINT", "SIGHUP"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_a_training_keeps_its_best_epoch(name: str, start: Start, tmp_path: Path) -> None:
     process = start("train", "one.toml", "--name", "cut")
     wait_for(says("1 trial of 100000 epochs"))

@@ -59,6 +59,7 @@ def test_the_help_has_one_sentence_and_one_example(name: str) -> None:
     assert example == f"Example: {example_of(name)}"
 
 
+@pytest.mark.slow
 def test_the_examples_run_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, (small, code) in SMALL.items():
         arguments = [*example_of(name).split()[1:], *small]

@@ -145,6 +145,7 @@ def assert_best_is_kept(run: Path) -> None:
     assert len(files) == (4 if two else 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", [(2, 4)], indirect=True, ids=str)
 def test_kill_9_loses_no_finished_trial_to_a_slower_one(session: Session) -> None:
     session.wait_for_trials(2)

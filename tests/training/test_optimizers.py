@@ -147,6 +147,7 @@ def test_thirty_updates_equal_torch_on_cuda(name: str) -> None:
         torch.testing.assert_close(mine.cpu(), other, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_no_optimizer_imports_torchs_compiler() -> None:
     code = (
         "import sys, torch\n"

@@ -56,7 +56,7 @@ def moved(cohort: Cohort, data: DeviceData, *, stacked: bool) -> Cohort:
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(model, id=name, marks=[pytest.mark.slow] if "cnn" in name else [])
+        pytest.param(model, id=name, marks=[] if name == "mlp" else [pytest.mark.slow])
         for name, model in MODELS.items()
     ],
 )

@@ -95,7 +95,9 @@ def test_every_batch_is_watched() -> None:
 @pytest.mark.parametrize(
     ("limit", "fit", "refused"),
     [
-        pytest.param(bytes_of(80), [8, 16, 32, 64, 80], 88, id="in between is tried"),
+        pytest.param(
+            bytes_of(80), [8, 16, 32, 64, 80], 88, id="in between", marks=pytest.mark.slow
+        ),
         pytest.param(bytes_of(64) - 1, [8, 16, 32, 48, 56], 64, id="to the byte"),
         pytest.param(bytes_of(8) + 16, [8], 16, id="the smallest only"),
         pytest.param(bytes_of(8) - 1, [], 8, id="none"),

@@ -126,7 +126,7 @@ def nobody_is_left(session: int, *, seconds: float = 5) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 class TestProcesses:
-    @pytest.mark.parametrize("stack", ["off", "auto"])
+    @pytest.mark.parametrize("stack", [pytest.param("off", marks=pytest.mark.slow), "auto"])
     def test_no_torch_and_nobody_left(self, start: Start, stack: str | int) -> None:
         process = start("built-in", stack)
         output, errors = process.communicate(timeout=60)

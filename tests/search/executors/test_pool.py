@@ -120,6 +120,7 @@ def test_a_model_that_kills_whoever_tries_it_is_not_stacked(
     assert sorted(seen.started) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_what_is_faster_in_one_worker_has_the_machine_for_itself(
     build: Build, folder: Path
 ) -> None:

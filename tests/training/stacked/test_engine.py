@@ -113,7 +113,7 @@ def assert_alike(
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(model, id=name, marks=[pytest.mark.slow] if "cnn" in name else [])
+        pytest.param(model, id=name, marks=[] if name == "mlp" else [pytest.mark.slow])
         for name, model in MODELS.items()
     ],
 )
