@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from dltune.data.device import DeviceData
-from dltune.training.history import Trial
+from dltune.training.engine import Stop
+from dltune.training.history import Trial, TrialState
 from dltune.training.loop import Cohort, TrialOutcome
 from dltune.training.state import TrainingState
 from tests.training.stacked.test_engine import (
@@ -158,3 +159,14 @@ def test_a_state_has_no_part_in_what_trains_on(few_digits: DeviceData) -> None:
         for name, one in moments.items():
             assert torch.equal(state.optimizer["exp_avg"][name], one)
         assert state.epochs == len(state.history) == 2
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+def test_who_is_ended_before_its_turn_keeps_its_best(few_digits: DeviceData, stacked: bool) -> None:
+    """One that has paused and was put back is measured with the weights that it came with."""
+    (trial,) = trials_of([{"model": {"hidden": [8]}, "train": DOUBLE}])
+    cohort = cohort_of(fresh([trial]), few_digits, stacked=stacked)
+    trained(cohort, 2)
+    again = moved(cohort, few_digits, stacked=stacked)
+    stop = {0: Stop(state=TrialState.INTERRUPTED, reason="stopped")}
+    assert_alike(cohort.stop(stop), again.stop(stop), relative=1e-9)

@@ -119,6 +119,9 @@ class Engine:
                   fails.
         """
         finals: dict[int, Final | Stop] = {}
+        for number in [one for one in measured if one in self._waiting]:
+            built = self._guarded(number, lambda number=number: self._learner_of(number))  # type: ignore[misc]
+            finals |= {number: built} if isinstance(built, Stop) else {}
         for learner, numbers in self._by_learner(measured):
             found = self._guarded(
                 numbers[0],

@@ -78,10 +78,9 @@ class StackedLearner(BaseLearner):
     ) -> StackedLearner:
         """The stack of trials that go on, each from where it stands."""
         stack = cls([state.trial for state in states], data, folder=folder)
-        state_of = {state.trial.number: state for state in states if state.has_begun}
+        state_of = {state.trial.number: state for state in states}
         for row, trial in enumerate(stack.trials):
-            if trial.number in state_of:
-                stack._load(row, state_of[trial.number])
+            stack._load(row, state_of[trial.number])
         return stack
 
     def _build(self, trial: Trial, folder: Path) -> nn.Module:
@@ -133,9 +132,8 @@ class StackedLearner(BaseLearner):
         lr = torch.from_numpy(rates.lr).to(like.device, like.dtype, non_blocking=True)
         if rates.momentum is None:
             return [(row, None) for row in lr]
-        return list(
-            zip(lr, torch.from_numpy(rates.momentum).to(like.device, like.dtype), strict=True)
-        )
+        momentum = torch.from_numpy(rates.momentum).to(like.device, like.dtype)
+        return list(zip(lr, momentum, strict=True))
 
     def update_batches(self) -> Iterator[list[torch.Tensor]]:
         """The updates of one more epoch: each is the batches to accumulate, as indices (S, n)."""
@@ -253,6 +251,7 @@ class StackedLearner(BaseLearner):
         weights = self._states(self.parameters.weights[index], buffers)
         have_best = [row for row in rows if self._best.has(row)]
         best = dict(zip(have_best, self._states_of_best(have_best), strict=True))
+        shared = self._random.state()
         return [
             TrainingState(
                 trial=self.trials[row],
@@ -262,7 +261,7 @@ class StackedLearner(BaseLearner):
                 streams={
                     "order": self._orders[row].state,
                     **self._masks.streams(row),
-                    **self._random.state(),
+                    **shared,
                 },
                 best=best.get(row),
             )
@@ -270,10 +269,11 @@ class StackedLearner(BaseLearner):
         ]
 
     def _load(self, row: int, state: TrainingState) -> None:
-        """Let a row go on from a state that has begun."""
+        """Let a row go on from a state, or begin as its seed says."""
         names = state_names(self._template)
-        assert state.weights is not None
         self.epochs[row] = state.epochs
+        if state.weights is None:
+            return
         self.parameters.write(row, {names[key]: one for key, one in state.weights.items()})
         if state.optimizer:
             self._optimizer.load(row, by_row(state.optimizer, self.parameters))
