@@ -24,7 +24,7 @@ class TrainingState:
     trial      its number, config and seed.
     epochs     that it has trained; the place in its schedule.
     weights    its state dict, parameters and buffers; names that share a tensor share one here.
-               None: it has not begun, and its seed decides them.
+               None: its seed decides them, since it has not begun, or diverged from the start.
     optimizer  as torch's own state, but by the names of the parameters; empty where an optimizer
                has none.
     streams    where its random streams stand, by name: "order", "dropout.0", "torch" and others.
@@ -34,8 +34,8 @@ class TrainingState:
 
     >>> from dltune.recipe.schema import Config
     >>> config = Config(data={"source": "sklearn:iris"})
-    >>> TrainingState(trial=Trial(number=0, config=config, seed=1)).has_begun
-    False
+    >>> TrainingState(trial=Trial(number=0, config=config, seed=1)).epochs
+    0
     """
 
     trial: Trial
@@ -45,11 +45,6 @@ class TrainingState:
     streams: Mapping[str, torch.Tensor] = dataclasses.field(default_factory=dict)
     best: Mapping[str, Any] | None = None
     history: tuple[EpochRecord, ...] = ()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is anything in it that its seed does not decide."""
-        return self.weights is not None
 
 
 def on_cpu(weights: Mapping[str, Any]) -> dict[str, Any]:
