@@ -257,3 +257,68 @@ def test_curves_of_a_training_that_diverged(dltune, folder: Path) -> None:
         "diverged: non-finite loss (trial 0)\ncurves: train loss left the finite numbers in" in told
     )
     assert dltune("report", "wild").out.endswith(told)
+
+
+WILD = """\
+[data]
+source = "sklearn:diabetes"
+
+[model]
+hidden = [8]
+
+[optim]
+name = "sgd"
+lr = 20
+
+[train]
+epochs = 5
+batch_size = 16
+device = "cpu"
+on_divergence = "lr/10"
+"""
+
+
+def epochs_of(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+
+
+def test_a_training_that_diverges_goes_on_at_a_tenth(dltune, folder: Path) -> None:
+    """At 20 and at 2 it overflows; report, diagnose and best.toml take it as it is."""
+    (folder / "wild.toml").write_text(WILD)
+    done = dltune("train", "wild.toml")
+    assert done.code == 0
+    lines = done.err.splitlines()
+    for epoch in (1, 2):
+        line = f"non-finite loss in epoch {epoch}: back to the start, and on at a tenth of the rate"
+        assert lines.count(line) == 1
+    assert sum("tenth" in line for line in lines) == 2
+    rows = epochs_of(folder / "runs" / "wild-1")
+    assert [float(row["lr"]) for row in rows] == [20.0, 2.0, 0.2, 0.2, 0.2]
+    assert [row["dev_loss"] == "nan" for row in rows] == [True, True, False, False, False]
+    assert dltune("train", "runs/wild-1/best.toml", "--name", "again").code == 0
+    for one, other in zip(rows, epochs_of(folder / "runs" / "again"), strict=True):
+        assert one | {"seconds": ""} == other | {"seconds": ""}
+    (trial,) = load_run(folder / "runs" / "wild-1").trials
+    good = {int(row["epoch"]): float(row["dev_error"]) for row in rows[2:]}
+    assert trial.best_epoch == min(good, key=good.__getitem__)
+    assert dltune("report", "runs/wild-1").out.startswith("                  loss")
+    assert "went on at a tenth of the rate" in " ".join(done.out.split())
+    document = json.loads(dltune("report", "runs/wild-1", "--json").out, parse_constant=pytest.fail)
+    assert document["best"]["trial"] == 0
+    assert dltune("diagnose", "runs/wild-1").out.startswith("runs/wild-1 trial 0 (best): high bias")
+    forked = dltune("train", "--fork", "runs/wild-1", "--from", "last", "--set", "train.epochs=7")
+    assert forked.code == 0
+    more = epochs_of(folder / "runs" / "wild-1-fork-1")[5:]
+    assert [float(row["lr"]) for row in more] == [0.2, 0.2]
+
+
+def test_after_three_tenths_a_training_has_diverged(dltune, folder: Path) -> None:
+    (folder / "wild.toml").write_text(WILD)
+    done = dltune("train", "wild.toml", "--set", "optim.lr=20000")
+    assert done.code == 1
+    assert done.err.count("on at a tenth of the rate") == 3
+    assert "1 diverged: non-finite loss (trial 0)" in done.out
+    found = dltune("diagnose", "runs/wild-1", "--trial", "0")
+    assert "trial 0 diverged after 4 epochs: non-finite loss in epoch 4" in " ".join(
+        found.out.split()
+    )

@@ -152,6 +152,14 @@ def test_a_loss_that_left_the_finite_numbers() -> None:
     )
 
 
+def test_a_training_that_outlived_it_went_on_at_a_tenth() -> None:
+    history = history_of(9, train=lambda epoch: math.inf if epoch == 4 else 1.0, dev=falling)
+    assert read(history, train__on_divergence="lr/10") == (
+        "train loss left the finite numbers in epoch 4, at lr 0.003, after a gradient norm of 0.5: "
+        "it went on at a tenth of the rate, which a lower optim.lr may spare it",
+    )
+
+
 def test_a_gradient_norm_that_jumps() -> None:
     def norm(epoch: int) -> float:
         return 20.0 if epoch == 25 else 0.5

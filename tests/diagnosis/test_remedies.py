@@ -66,6 +66,14 @@ def test_divergence_of_a_plain_network() -> None:
     }
 
 
+def test_a_training_that_tried_a_tenth_itself_is_not_told_to() -> None:
+    settings = settings_of(MLP, {"train": {"on_divergence": "lr/10"}})
+    assert list(changes(edits_for_divergence(settings))) == [
+        "regularize.clip_norm",
+        "schedule.warmup",
+    ]
+
+
 def test_a_convolutional_network_has_filters_and_a_dropout_a_layer() -> None:
     bias = changes(edits_for_bias(settings_of(CNN), variance_high=False))
     assert bias["model.filters"] == ([8, 16], [16, 32])

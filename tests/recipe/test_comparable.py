@@ -43,6 +43,11 @@ def test_every_setting_is_decided_on(path: str) -> None:
         assert path in BEARINGS
 
 
+@pytest.mark.parametrize("key", ["schedule.name", "schedule.patience", "train.on_divergence"])
+def test_trials_may_react_to_their_histories_each_in_its_way(key: str) -> None:
+    assert may_vary(key, "dev_loss")
+
+
 def test_no_line_is_about_a_setting_that_there_is_not() -> None:
     assert set(BEARINGS) - set(WHOLE) <= set(known_paths())
 

@@ -62,12 +62,21 @@ def mistakes(text: str) -> list[str]:
         (
             "[schedule]\nname = 'one_cycle'",
             'schedule.name = "one_cycle": must be one of "constant", "step", "exponential", '
-            '"cosine", "one-cycle"; did you mean "one-cycle"?',
+            '"cosine", "one-cycle", "piecewise", "plateau", "newbob"; did you mean "one-cycle"?',
         ),
         (
             "[schedule]\nname = 'one-cycle'\nwarmup = 0.1",
             "schedule.warmup = 0.1: must be 0: one-cycle rises by itself, from start to the peak "
             "at the share peak_at; set schedule.peak_at for a longer rise",
+        ),
+        (
+            "[schedule]\nname = 'piecewise'\nat = [5]",
+            "schedule: at = [5] and factors = [0.1, 0.01] must be of one length: a factor for each "
+            "epoch, such as at = [10, 15] with factors = [0.1, 0.01]",
+        ),
+        (
+            "[schedule]\nname = 'piecewise'\nat = [5, 3]",
+            "schedule: at = [5, 3] must ascend, such as [3, 5] with a factor for each",
         ),
         (
             "[model]\nname = 'resnet'",

@@ -70,6 +70,38 @@ def test_what_is_read_is_what_was_written(optim: str, stacked: bool, tmp_path: P
         assert_same(state, back[number])
 
 
+@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+def test_one_that_diverged_from_the_start_goes_on_from_its_file(
+    stacked: bool, tmp_path: Path
+) -> None:
+    """Its history has figures that JSON does not know, and alone its weights are the seed's."""
+    source = load_data(DataConfig(source="sklearn:diabetes"), folder=Path())
+    data = to_device(source, torch.device("cpu"))
+    config = make_config(
+        "sklearn:diabetes",
+        model={"hidden": [8]},
+        optim={"name": "sgd", "lr": 20.0},
+        train={"epochs": 3, "batch_size": 16, "on_divergence": "lr/10"},
+    )
+    states = [TrainingState(trial=Trial(number=0, config=config, seed=1))]
+    histories, file = [], tmp_path / "one.safetensors"
+    for pauses in (False, True):
+        cohort = Cohort(data, folder=Path(), stacked=stacked)
+        cohort.put(states)
+        cohort.run_epoch()
+        if pauses:
+            file.write_bytes(pack_states(cohort.take([0]).values()))
+            (back,) = read_states(file).values()
+            assert (back.epochs, back.history[0].non_finite) == (1, "loss")
+            cohort = Cohort(data, folder=Path(), stacked=stacked)
+            cohort.put([back])
+        cohort.run_epoch()
+        (outcome,) = cohort.run_epoch().ended
+        histories.append([(one.lr, repr(one.dev_loss)) for one in outcome.record.history])
+    assert histories[0] == histories[1]
+    assert [lr for lr, _ in histories[0]] == pytest.approx([20.0, 2.0, 0.2])
+
+
 NAMES = st.text(min_size=1, max_size=8)
 TENSORS = st.lists(st.floats(width=32), max_size=4).map(torch.tensor)
 

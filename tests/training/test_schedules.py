@@ -15,7 +15,10 @@ from dltune.recipe.schema import (
     ConstantConfig,
     CosineConfig,
     ExponentialConfig,
+    NewbobConfig,
     OneCycleConfig,
+    PiecewiseConfig,
+    PlateauConfig,
     ScheduleConfig,
     StepConfig,
 )
@@ -55,6 +58,21 @@ def test_step_equals_torch() -> None:
         lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=3, gamma=0.5), per=PER_EPOCH
     )
     assert factors(StepConfig(factor=0.5, every=3)) == pytest.approx(expected)
+
+
+def test_piecewise_equals_torch() -> None:
+    """MultiStepLR has powers of one factor only; with a warmup, torch's product of both."""
+    expected = torch_factors(
+        lambda o: torch.optim.lr_scheduler.MultiStepLR(o, milestones=[2, 3, 7], gamma=0.5),
+        per=PER_EPOCH,
+    )
+    pieces = {"at": [2, 3, 7], "factors": [0.5, 0.25, 0.125]}
+    assert factors(PiecewiseConfig(**pieces)) == pytest.approx(expected)
+    rise = torch_factors(
+        lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=1 / 15, total_iters=14), per=1
+    )
+    both = [one * other for one, other in zip(expected, rise, strict=True)]
+    assert factors(PiecewiseConfig(**pieces, warmup=0.25)) == pytest.approx(both)
 
 
 def test_exponential_equals_torch() -> None:
@@ -107,6 +125,12 @@ FORMULAS: dict[str, tuple[ScheduleConfig, Callable[[int, int, int, int], float]]
         CosineConfig(warmup=0.25, floor=0.1),
         lambda u, U, W, n: 0.1 + 0.9 * (1 + math.cos(math.pi * max(0, u - W) / (U - W))) / 2,
     ),
+    "piecewise": (
+        PiecewiseConfig(warmup=0.25, at=[4, 6], factors=[0.5, 0.7]),
+        lambda u, U, W, n: 1.0 if u < 4 * n else 0.5 if u < 6 * n else 0.7,
+    ),
+    "plateau": (PlateauConfig(warmup=0.25), lambda u, U, W, n: 1.0),
+    "newbob": (NewbobConfig(warmup=0.25), lambda u, U, W, n: 1.0),
 }
 
 
@@ -204,6 +228,20 @@ def test_factor_is_a_share_of_the_peak(
             "warmup; a schedule.warmup of at most 0.25 leaves the peak out of it",
             id="falls in the warmup",
         ),
+        pytest.param(
+            {"epochs": 20},
+            {"name": "piecewise", "at": [4, 12], "factors": [0.5, 0.1], "warmup": 0.5},
+            "optim.lr is never reached, at most 0.5 of it: the first fall of piecewise comes in "
+            "the warmup; a schedule.warmup of at most 0.2 leaves the peak out of it",
+            id="pieces in the warmup",
+        ),
+        pytest.param(
+            {"epochs": 20},
+            {"name": "piecewise", "at": [4, 12], "factors": [0.5, 1.0], "warmup": 0.5},
+            "",
+            id="up again after the warmup",
+        ),
+        pytest.param({"epochs": 4}, {"name": "plateau", "warmup": 0.5}, "", id="plateau"),
         pytest.param(
             {"epochs": 2, "batch_size": "full"},
             {"name": "one-cycle"},

@@ -41,6 +41,12 @@ def follow(
     On a terminal that has room, a panel is drawn anew with every epoch and stays when the training
     is over. In a smaller one every epoch is a line; where nobody watches, one in ten is.
     """
+    from dltune.training.reactions import Reactions
+
+    reactions = Reactions(config)
+    for record in history:
+        reactions.see(record)
+    last_good = max((one.epoch for one in history if not one.non_finite), default=0)
     epochs = config.train.epochs
     every = 1 if sys.stderr.isatty() else max(1, epochs // PLAIN_LINES)
     panel = Panel(config, history=history)
@@ -54,13 +60,21 @@ def follow(
             return cast("list[TrialOutcome]", end.value)
         for record in records:
             panel.see(record)
-            if status.is_drawn and panel.fits(columns_of(sys.stderr) - 1, lines_of(sys.stderr)):
+            has_panel = status.is_drawn and panel.fits(
+                columns_of(sys.stderr) - 1, lines_of(sys.stderr)
+            )
+            if has_panel:
                 status.show(panel.on_screen)
-                continue
-            if record.epoch % every == 0 or record.epoch == epochs:
+            elif record.epoch % every == 0 or record.epoch == epochs:
                 columns = columns_of(sys.stderr) if status.is_drawn else None
                 output.say(epoch_line(record, epochs, columns=columns))
-            status.stage(f"epoch {min(record.epoch + 1, epochs)} of {epochs}")
+            reactions.see(record)
+            if not record.non_finite:
+                last_good = record.epoch
+            elif reactions.outlives and record.epoch < epochs:
+                output.say(reaction_line(record, last_good))
+            if not has_panel:
+                status.stage(f"epoch {min(record.epoch + 1, epochs)} of {epochs}")
 
 
 class Panel:
@@ -98,7 +112,7 @@ class Panel:
         self._latest = self._clock()
         value = float(getattr(record, self._metric))
         best = math.inf if self._best is None else float(getattr(self._best, self._metric))
-        if value < best:
+        if value < best and not record.non_finite:
             self._best = record
 
     def end(self) -> None:
@@ -175,6 +189,16 @@ class Panel:
         ends = self._latest + each * (self._epochs - self._history[-1].epoch)
         left = whole_seconds(max(0.0, ends - now))
         return f"{whole_seconds(now - self._began)} gone, {self._most}{left} left"
+
+
+def reaction_line(record: EpochRecord, last_good: int) -> str:
+    """What `train.on_divergence = "lr/10"` does about an epoch that diverged.
+
+    last_good  the epoch before it that did not; 0 for none.
+    """
+    back = f"epoch {last_good}" if last_good else "the start"
+    why = f"non-finite {record.non_finite} in epoch {record.epoch}"
+    return f"{why}: back to {back}, and on at a tenth of the rate"
 
 
 def _folded(parts: Sequence[str], columns: int) -> list[str]:

@@ -133,6 +133,10 @@ def read_curves(trial: TrialRecord, *, proportion: bool) -> tuple[str, ...]:
 
 def _blow_up(trial: TrialRecord) -> str:
     """The first epoch that has a figure that is no number."""
+    way_out = "a lower optim.lr may hold it"
+    outlives = trial.config.get("train.on_divergence") == "lr/10"
+    if outlives and trial.state is not TrialState.DIVERGED:
+        way_out = "it went on at a tenth of the rate, which a lower optim.lr may spare it"
     for place, one in enumerate(trial.history):
         figures = {"train loss": one.train_loss, "train error": one.train_error}
         figures |= {"dev loss": one.dev_loss, "dev error": one.dev_error}
@@ -140,9 +144,9 @@ def _blow_up(trial: TrialRecord) -> str:
         if odd:
             text = f"{odd[0]} left the finite numbers in epoch {one.epoch}, at lr {one.lr:.3g}"
             if not place:
-                return f"{text}: a lower optim.lr may hold it"
+                return f"{text}: {way_out}"
             norm = trial.history[place - 1].grad_norm
-            return f"{text}, after a gradient norm of {norm:.3g}: a lower optim.lr may hold it"
+            return f"{text}, after a gradient norm of {norm:.3g}: {way_out}"
     return ""
 
 

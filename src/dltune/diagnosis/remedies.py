@@ -216,9 +216,9 @@ def cut_train_dev(settings: Settings) -> Edit | None:
 
 
 def slower(settings: Settings) -> Edit | None:
-    """A tenth of the rate."""
+    """A tenth of the rate, unless the training has tried it itself."""
     rate = settings.number("optim.lr")
-    if rate is None:
+    if rate is None or settings.text("train.on_divergence") == "lr/10":
         return None
     reason = "a rate that is too high is the commonest cause of divergence"
     return Edit(key="optim.lr", before=rate, after=tidy(rate / 10), reason=reason)

@@ -1,7 +1,7 @@
 """The whole config: the seven sections of a recipe with every range replaced by a value.
 
 The sections of one kind are here; those of several kinds, told apart by their `name`, are in
-`schema_model` and `schema_optim`.
+`schema_model`, `schema_optim` and `schema_schedule`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,22 @@ from dltune.recipe.schema_optim import (
     AdamaxConfig,
     AdamConfig,
     AdamwConfig,
-    ConstantConfig,
-    CosineConfig,
-    ExponentialConfig,
     MomentumConfig,
     NadamConfig,
     NesterovConfig,
-    OneCycleConfig,
     OptimConfig,
     RmspropConfig,
-    ScheduleConfig,
     SgdConfig,
+)
+from dltune.recipe.schema_schedule import (
+    ConstantConfig,
+    CosineConfig,
+    ExponentialConfig,
+    NewbobConfig,
+    OneCycleConfig,
+    PiecewiseConfig,
+    PlateauConfig,
+    ScheduleConfig,
     StepConfig,
 )
 from dltune.recipe.section import (
@@ -68,9 +73,12 @@ __all__ = [
     "MomentumConfig",
     "NadamConfig",
     "NesterovConfig",
+    "NewbobConfig",
     "ObjectiveConfig",
     "OneCycleConfig",
     "OptimConfig",
+    "PiecewiseConfig",
+    "PlateauConfig",
     "RegularizeConfig",
     "RmspropConfig",
     "ScheduleConfig",
@@ -207,6 +215,11 @@ class TrainConfig(Section):
     precision: Literal["float32", "float64", "bfloat16"] = Field(
         default="float32",
         description="of the arithmetic; bfloat16 is autocast, the weights stay float32",
+    )
+    on_divergence: Literal["stop", "lr/10"] = Field(
+        default="stop",
+        description="where loss or error is not finite: end, or go on from the last good epoch at "
+        "a tenth of the rate",
     )
     compile: bool = Field(
         default=False,

@@ -22,7 +22,7 @@ def section_variants(section: str) -> dict[str, type[Section]]:
     section  "data", ..., "objective", or "data.split".
 
     >>> list(section_variants("schedule"))
-    ['constant', 'step', 'exponential', 'cosine', 'one-cycle']
+    ['constant', 'step', 'exponential', 'cosine', 'one-cycle', 'piecewise', 'plateau', 'newbob']
     >>> list(section_variants("train"))
     ['']
     """

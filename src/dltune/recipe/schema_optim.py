@@ -1,39 +1,26 @@
-"""The `[optim]` and `[schedule]` sections: how a step is made, and how its rate moves.
+"""The `[optim]` section: how a step is made.
 
 The optimizers are torch's, under torch's names and with torch's defaults.
 
 Settings that only change how the step is computed (`foreach`, `fused`, `capturable`,
-`differentiable`) and `maximize` are not hyperparameters and are left out. Every schedule gives a
-factor on the configured rate (the peak); `warmup` lets that factor rise linearly over the first
-steps.
+`differentiable`) and `maximize` are not hyperparameters and are left out.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import Field, Tag
 
 from dltune.recipe.section import (
     BelowOne,
     Betas,
-    Count,
     NotNegative,
     Positive,
     Section,
     Share,
-    refusal,
+    by_name,
 )
-
-
-def _by_name(*, default: str) -> Discriminator:
-    """Tells the kinds of a section apart; a table without a name is of the default kind."""
-
-    def tag(value: Any) -> Any:
-        name = value.get("name", default) if isinstance(value, dict) else None
-        return getattr(value, "name", None) if name is None else name
-
-    return Discriminator(tag)
 
 
 class _Optimizer(Section):
@@ -183,94 +170,5 @@ OptimConfig = Annotated[
     | Annotated[AdamaxConfig, Tag("adamax")]
     | Annotated[NadamConfig, Tag("nadam")]
     | Annotated[AdamwConfig, Tag("adamw")],
-    _by_name(default=DEFAULT_OPTIMIZER),
-]
-
-
-class _Schedule(Section):
-    warmup: BelowOne = Field(
-        default=0.0, description="share of all steps over which the rate rises linearly to its peak"
-    )
-
-
-class ConstantConfig(_Schedule):
-    """The same rate at every step."""
-
-    name: Literal["constant"] = Field(default="constant", description="factor 1")
-
-
-class StepConfig(_Schedule):
-    """The rate falls by a factor every few epochs."""
-
-    name: Literal["step"] = Field(default="step", description="factor ** floor(epoch / every)")
-    # torch.optim.lr_scheduler.StepLR's gamma.
-    factor: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.1, description="factor at each fall"
-    )
-    # Half of the default number of epochs: one fall in a default training.
-    every: Count = Field(default=10, description="epochs between two falls")
-
-
-class ExponentialConfig(_Schedule):
-    """The rate falls by the same share every epoch."""
-
-    name: Literal["exponential"] = Field(
-        default="exponential", description="exp(-decay epoch), from the end of the warmup on"
-    )
-    # 1 / 20: a default training of 20 epochs ends at 1 / e of its peak.
-    decay: NotNegative = Field(default=0.05, description="fall per epoch, in nats")
-
-
-class CosineConfig(_Schedule):
-    """Half a cosine from the peak to the floor (Loshchilov & Hutter 2017, without restarts)."""
-
-    name: Literal["cosine"] = Field(
-        default="cosine",
-        description="floor + (1 - floor)(1 + cos(pi t)) / 2, t from 0 to 1 after the warmup",
-    )
-    floor: Share = Field(default=0.0, description="share of the peak that is left at the end")
-
-
-def _no_warmup(share: float) -> float:
-    if share > 0:
-        raise refusal(
-            "must be 0: one-cycle rises by itself, from start to the peak at the share peak_at; "
-            "set schedule.peak_at for a longer rise"
-        )
-    return share
-
-
-class OneCycleConfig(_Schedule):
-    """Up to the peak and far down again (Smith & Topin 2018); defaults of torch's OneCycleLR."""
-
-    name: Literal["one-cycle"] = Field(
-        default="one-cycle", description="cosine up, then cosine down"
-    )
-    warmup: Annotated[BelowOne, AfterValidator(_no_warmup)] = Field(
-        default=0.0, description="stays 0: the rise to the peak is part of the cycle"
-    )
-    # OneCycleLR: div_factor = 25, so 1 / 25 of the peak.
-    start: Positive = Field(default=0.04, le=1, description="share of the peak at the first step")
-    # OneCycleLR: final_div_factor = 1e4 under the start, so 0.04 / 1e4 of the peak.
-    end: Share = Field(default=4e-6, description="share of the peak at the last step")
-    # OneCycleLR: pct_start.
-    peak_at: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.3, description="share of the steps after which the peak is reached"
-    )
-    # OneCycleLR: max_momentum and base_momentum.
-    momentum_high: BelowOne = Field(
-        default=0.95, description="momentum (or first beta) at the first and the last step"
-    )
-    momentum_low: BelowOne = Field(
-        default=0.85, description="momentum (or first beta) at the peak of the rate"
-    )
-
-
-ScheduleConfig = Annotated[
-    Annotated[ConstantConfig, Tag("constant")]
-    | Annotated[StepConfig, Tag("step")]
-    | Annotated[ExponentialConfig, Tag("exponential")]
-    | Annotated[CosineConfig, Tag("cosine")]
-    | Annotated[OneCycleConfig, Tag("one-cycle")],
-    _by_name(default="constant"),
+    by_name(default=DEFAULT_OPTIMIZER),
 ]

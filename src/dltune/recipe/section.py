@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -38,6 +38,16 @@ def refusal(must_hold: str) -> PydanticCustomError:
     """
     # Braces would be read as fields of a template.
     return PydanticCustomError("dltune", "{must_hold}", {"must_hold": must_hold})
+
+
+def by_name(*, default: str) -> Discriminator:
+    """Tells the kinds of a section apart; a table without a name is of the default kind."""
+
+    def tag(value: Any) -> Any:
+        name = value.get("name", default) if isinstance(value, dict) else None
+        return getattr(value, "name", None) if name is None else name
+
+    return Discriminator(tag)
 
 
 def _pair_from_list(value: Any) -> Any:

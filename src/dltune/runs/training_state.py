@@ -234,7 +234,8 @@ class StateKeeper:
     def end(self, state: TrainingState) -> None:
         """The training is over in this state."""
         self._last = state
-        best = min(state.history, key=lambda one: getattr(one, state.trial.config.objective.metric))
+        good = [one for one in state.history if not one.non_finite]
+        best = min(good, key=lambda one: getattr(one, state.trial.config.objective.metric))
         if best.epoch == state.epochs:
             self._best, self._best_is_new = state, True
 

@@ -92,6 +92,17 @@ class EpochRecord:
     dead_units: float | None
     seconds: float
 
+    @property
+    def non_finite(self) -> str:
+        """What makes it an epoch that diverged: "loss", "error", or "" for one that did not.
+
+        An error overflows where a loss does not: it squares what an absolute loss leaves alone.
+        """
+        if not (math.isfinite(self.train_loss) and math.isfinite(self.dev_loss)):
+            return "loss"
+        is_finite = math.isfinite(self.train_error) and math.isfinite(self.dev_error)
+        return "" if is_finite else "error"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrialRecord:

@@ -74,7 +74,8 @@ def train_cohort(
     watch          called after every epoch that was not interrupted, while trials train on.
 
     A trial ends when its epochs are done, when `regularize.early_stop` epochs brought no better
-    objective, when its loss or error is not finite (diverged), or when it fails. Same trial, same
+    objective, when its loss or error is not finite (diverged), unless `train.on_divergence` lets
+    it go on (`reactions`), or when it fails. Same trial, same
     numbers: on one device with one number of threads a training is deterministic for a seed,
     whoever trains beside it.
 
@@ -161,8 +162,11 @@ class Cohort:
 
     def run_epoch(self) -> CohortEpoch:
         """One more epoch of every living trial."""
-        records, improved, over = [], [], []
-        for number, seen in self._engine.run_epoch(self._interrupted).items():
+        records, improved, lost, over = [], [], [], []
+        outliving = [number for number, one in self._monitors.items() if one.reactions.outlives]
+        before = self._engine.take(outliving)  # between two epochs, each is in a good state
+        scales = {number: one.reactions.scale for number, one in self._monitors.items()}
+        for number, seen in self._engine.run_epoch(self._interrupted, scales).items():
             monitor = self._monitors[number]
             if isinstance(seen, Stop):
                 monitor.stop = seen
@@ -170,9 +174,12 @@ class Cohort:
                 records.append(seen)
                 if monitor.see(seen):
                     improved.append(number)
+                if seen.non_finite and monitor.stop is None:
+                    lost.append(number)
             if monitor.done:
                 over.append(monitor)
         self._engine.keep_best(improved)
+        self._go_back({number: before[number] for number in lost})
         if self._on_end is not None:
             whole = [one.trial.number for one in over if one.stop is None]
             for state in self.take(whole).values():
@@ -181,6 +188,16 @@ class Cohort:
             cut = [monitor for monitor in self._monitors.values() if not monitor.done]
             over += [monitor.interrupt(reason) for monitor in cut]
         return CohortEpoch(records=records, ended=self._let_go(over), improved=improved)
+
+    def _go_back(self, states: Mapping[int, TrainingState]) -> None:
+        """Let trials stand again where they stood before an epoch, which they have had all the
+        same: their schedules move on.
+        """
+        if states:
+            self._engine.drop(states)
+            self._engine.put(
+                [dataclasses.replace(one, epochs=one.epochs + 1) for one in states.values()]
+            )
 
     def stop(self, stops: Mapping[int, Stop]) -> list[TrialOutcome]:
         """End these trials, by number; each is measured with the best weights it has had."""

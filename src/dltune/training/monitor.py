@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from dltune.training.engine import Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
+from dltune.training.reactions import Reactions
 
 # A stopped trial in one of these states has an objective: it ended in good health.
 USABLE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.INTERRUPTED)
@@ -19,7 +20,9 @@ class Monitor:
     equal error the earlier epoch stays: less training for the same result.
 
     seconds  a trial that is not done after so many fails; None for no limit.
-    history  the epochs that it has had.
+    history  the epochs that it has had, and has outlived.
+
+    reactions  of the trial to its epochs.
     """
 
     def __init__(
@@ -34,25 +37,27 @@ class Monitor:
         self.history: list[EpochRecord] = []
         self.best: EpochRecord | None = None
         self.stop: Stop | None = None
+        self.reactions = Reactions(trial.config)
         for record in history:
             self.see(record)
+        self.stop = None
 
     def see(self, record: EpochRecord) -> bool:
         """Take in one epoch; True if it is the best so far."""
         self.history.append(record)
-        # An error overflows where a loss does not: it squares what an absolute loss leaves alone.
-        for name, figures in {
-            "loss": (record.train_loss, record.dev_loss),
-            "error": (record.train_error, record.dev_error),
-        }.items():
-            if not all(map(math.isfinite, figures)):
-                reason = f"non-finite {name} in epoch {record.epoch}"
-                self.stop = Stop(state=TrialState.DIVERGED, reason=reason)
-                return False
-        improved = self.best is None or self.objective(record) < self.objective(self.best)
+        self.reactions.see(record)
+        diverged = record.non_finite
+        improved = not diverged and (
+            self.best is None or self.objective(record) < self.objective(self.best)
+        )
         if improved:
             self.best = record
-        if not self.done and math.fsum(one.seconds for one in self.history) > self._seconds:
+        # One that is over without any good epoch has come to nothing.
+        outlives = self.reactions.outlives and (self.best is not None or not self.done)
+        if diverged and not outlives:
+            reason = f"non-finite {diverged} in epoch {record.epoch}"
+            self.stop = Stop(state=TrialState.DIVERGED, reason=reason)
+        elif not self.done and math.fsum(one.seconds for one in self.history) > self._seconds:
             reason = f"timeout: more than {self._seconds:g} s"
             self.stop = Stop(state=TrialState.FAILED, reason=reason)
         return improved

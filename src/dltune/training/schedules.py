@@ -13,7 +13,10 @@ from dltune.recipe.schema import (
     ConstantConfig,
     CosineConfig,
     ExponentialConfig,
+    NewbobConfig,
     OneCycleConfig,
+    PiecewiseConfig,
+    PlateauConfig,
     ScheduleConfig,
     StepConfig,
 )
@@ -52,6 +55,8 @@ def lr_factors(
     exponential  exp(-decay e) after e whole epochs since the one in which the warmup ends
     cosine       floor + (1 - floor) (1 + cos(pi t)) / 2, t = (update - W) / (updates - W), and 1
                  before (Loshchilov & Hutter 2017, equation 5)
+    piecewise    1, and factors[i] from epoch at[i] on, counted from 0
+    plateau      1, and so for newbob: what they react to is no number of an update (`reactions`)
     one-cycle    cosine from `start` up to 1 over the share `peak_at`, then cosine down to `end`
                  (Smith 2018, 1803.09820; the boundaries as in torch's OneCycleLR); no warmup
 
@@ -66,8 +71,12 @@ def lr_factors(
     epoch = update // updates_per_epoch
     rise = np.minimum(1.0, (update + 1) / max(warmup, 1))
     match schedule:
-        case ConstantConfig():
+        case ConstantConfig() | PlateauConfig() | NewbobConfig():
             return rise
+        case PiecewiseConfig():
+            shares = np.array([1.0, *schedule.factors])
+            held: Array = shares[np.searchsorted(schedule.at, epoch, side="right")]
+            return rise * held
         case StepConfig():
             return rise * schedule.factor ** (epoch // schedule.every)
         case ExponentialConfig():
@@ -136,13 +145,13 @@ batches give it more
         )
     match schedule:
         case StepConfig():
-            # In a warmup the rate is highest right before a fall, or at its end.
-            candidates = [*range(schedule.every * per_epoch, warmup, schedule.every * per_epoch)]
-            highest = [*(fall - 1 for fall in candidates), max(0, warmup - 1)]
-            why = (
-                "the first fall of step comes in the warmup; a schedule.warmup of at most "
-                f"{schedule.every / epochs:.2g} leaves the peak out of it"
-            )
+            falls = range(schedule.every, math.ceil(warmup / per_epoch), schedule.every)
+            highest = _peaks_of_warmup(falls, per_epoch, warmup)
+            why = _falls_in_warmup("step", schedule.every / epochs)
+        case PiecewiseConfig():
+            highest = _peaks_of_warmup(schedule.at, per_epoch, warmup)
+            highest += [one * per_epoch for one in schedule.at if one < epochs]  # it may rise there
+            why = _falls_in_warmup("piecewise", schedule.at[0] / epochs)
         case OneCycleConfig():
             turn = max(0.0, schedule.peak_at * updates - 1)
             highest = [math.floor(turn), min(math.ceil(turn), updates - 1)]
@@ -159,6 +168,22 @@ batches give it more
     if factor >= ALMOST_THE_PEAK:
         return None
     return f"optim.lr is never reached, at most {factor:.2g} of it: {why}"
+
+
+def _peaks_of_warmup(changes: Iterable[int], per_epoch: int, warmup: int) -> list[int]:
+    """Updates before which the rate rises: the last of the warmup, and that before each change.
+
+    changes  epochs after which the factor is another one.
+    """
+    places = [epoch * per_epoch for epoch in changes]
+    return [max(0, warmup - 1), *(place - 1 for place in places if place < warmup)]
+
+
+def _falls_in_warmup(name: str, share: float) -> str:
+    return (
+        f"the first fall of {name} comes in the warmup; a schedule.warmup of at most {share:.2g} "
+        "leaves the peak out of it"
+    )
 
 
 def peak_notes(configs: Iterable[Config], *, examples: int) -> tuple[str, ...]:

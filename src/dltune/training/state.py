@@ -24,7 +24,7 @@ class TrainingState:
     trial      its number, config and seed.
     epochs     that it has trained; the place in its schedule.
     weights    its state dict, parameters and buffers; names that share a tensor share one here.
-               None: it has not begun, and its seed decides them.
+               None: its seed decides them, since it has not begun, or diverged from the start.
     optimizer  as torch's own state, but by the names of the parameters; empty where an optimizer
                has none.
     streams    where its random streams stand, by name: "order", "dropout.0", "torch" and others.

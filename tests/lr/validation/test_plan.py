@@ -160,6 +160,7 @@ SCHEDULES = {
     "warmup": 'schedule = { name = "cosine", warmup = 0.2 }',
     "step after a warmup": 'schedule = { name = "step", every = 10, warmup = 0.2 }',
     "one-cycle": 'schedule.name = "one-cycle"',
+    "piecewise": 'schedule = { name = "piecewise", at = [10, 30], factors = [0.5, 0.1] }',
 }
 
 
@@ -183,6 +184,7 @@ def factors(config: Config, per_epoch: int = 10) -> list[float]:
         pytest.param("warmup", 1, 0.05, id="warmup"),
         pytest.param("step after a warmup", 1, 0.05, id="step after a warmup"),
         pytest.param("one-cycle", 1, 0.03, id="one-cycle"),
+        pytest.param("piecewise", 1, 0.0, id="piecewise"),
     ],
 )
 def test_a_compressed_schedule_is_the_whole_of_it(name: str, places: int, within: float) -> None:
@@ -204,6 +206,36 @@ def test_a_compressed_schedule_is_the_whole_of_it(name: str, places: int, within
 def test_steps_come_as_often(every: int, share: float, shortened: int) -> None:
     text = f'train.epochs = 40\nschedule = {{ name = "step", every = {every} }}'
     assert compressed(config_of(text), share, lr=0.1).schedule.every == shortened
+
+
+def test_pieces_that_fall_together_leave_the_later_one() -> None:
+    text = 'schedule = { name = "piecewise", at = [10, 11, 40], factors = [0.5, 0.2, 0.1] }'
+    short = compressed(config_of(f"train.epochs = 40\n{text}"), 0.2, lr=0.1).schedule
+    assert (short.at, short.factors) == ([2, 8], [0.2, 0.1])
+    assert type(short).model_validate(short.model_dump()) == short
+
+
+@pytest.mark.parametrize(
+    ("patience", "cooldown", "shortened"), [(10, 0, (3, 0)), (5, 4, (2, 1)), (1, 1, (1, 1))]
+)
+def test_a_plateau_waits_as_long_a_share(
+    patience: int, cooldown: int, shortened: tuple[int, int]
+) -> None:
+    keys = f'name = "plateau", patience = {patience}, cooldown = {cooldown}'
+    config = config_of(f"train.epochs = 40\nschedule = {{ {keys} }}")
+    short = compressed(config, 0.3, lr=0.1).schedule
+    assert (short.patience, short.cooldown) == shortened
+
+
+def test_newbob_counts_in_no_epochs() -> None:
+    config = config_of('schedule.name = "newbob"')
+    assert compressed(config, 0.3, lr=0.1).schedule == config.schedule
+
+
+def test_a_candidate_that_diverges_is_no_candidate() -> None:
+    """At a tenth of itself another rate would be judged."""
+    config = config_of('train.on_divergence = "lr/10"')
+    assert compressed(config, 1.0, lr=0.1).train.on_divergence == "stop"
 
 
 def test_an_exponential_decay_ends_as_deep() -> None:

@@ -38,6 +38,7 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
     {"name": "exponential", "decay": 0.3, "warmup": 0.15},
     {"name": "cosine", "floor": 0.1, "warmup": 0.15},
     {"name": "one-cycle"},
+    {"name": "plateau", "patience": 0, "factor": 0.7, "warmup": 0.15},
 )
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"name": "mlp", "hidden": [16, 8], "activation": "tanh"},
@@ -120,7 +121,7 @@ def assert_alike(
 def test_every_optimizer_and_schedule_as_alone(
     model: dict[str, Any], few_digits: DeviceData
 ) -> None:
-    """30 updates in float64, 50 trials of 10 kinds of optimizer in one stack."""
+    """30 updates in float64, 60 trials of 10 kinds of optimizer in one stack."""
     train = {"epochs": 10, "batch_size": 32, "precision": "float64"}
     trials = trials_of(
         [

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 
-from dltune.recipe.schema import CnnConfig, Config, FactoryConfig
-from dltune.recipe.schema_optim import ExponentialConfig, StepConfig
+from dltune.recipe.schema import (
+    CnnConfig,
+    Config,
+    ExponentialConfig,
+    FactoryConfig,
+    PiecewiseConfig,
+    PlateauConfig,
+    ScheduleConfig,
+    StepConfig,
+)
 from dltune.training.arithmetic import update_flops
 from dltune.training.updates import batch_examples, updates_per_epoch
 
@@ -162,7 +171,9 @@ def compressed(config: Config, share: float, *, lr: float) -> Config:
     lr     the rate.
 
     Schedules that count in epochs are compressed as the others are, so that every horizon sees the
-    whole of them: a step every 10 epochs becomes one every 3, an exponential decay is as deep.
+    whole of them: a step every 10 epochs becomes one every 3, an exponential decay is as deep, the
+    patience of a plateau is as long a share. A rate that diverges is no candidate, so none goes on
+    at a tenth of itself: that would be the judgement of another rate.
 
     >>> from dltune.recipe.files import parse_recipe
     >>> from pathlib import Path
@@ -173,18 +184,34 @@ def compressed(config: Config, share: float, *, lr: float) -> Config:
     """
     epochs = math.ceil(share * config.train.epochs - 1e-9)
     real = epochs / config.train.epochs
-    schedule = config.schedule
-    if isinstance(schedule, StepConfig):
-        schedule = schedule.model_copy(update={"every": max(1, round(schedule.every * real))})
-    elif isinstance(schedule, ExponentialConfig):
-        schedule = schedule.model_copy(update={"decay": schedule.decay / real})
+    shorter = {"epochs": epochs, "on_divergence": "stop"}
     return config.model_copy(
         update={
-            "train": config.train.model_copy(update={"epochs": epochs}),
+            "train": config.train.model_copy(update=shorter),
             "optim": config.optim.model_copy(update={"lr": lr}),
-            "schedule": schedule,
+            "schedule": config.schedule.model_copy(update=_in_epochs(config.schedule, real)),
         }
     )
+
+
+def _in_epochs(schedule: ScheduleConfig, share: float) -> dict[str, Any]:
+    """The settings of a schedule that count in epochs, for a share of them."""
+
+    def of(epochs: int) -> int:
+        return min(epochs, max(1, round(epochs * share)))
+
+    match schedule:
+        case StepConfig():
+            return {"every": of(schedule.every)}
+        case ExponentialConfig():
+            return {"decay": schedule.decay / share}
+        case PiecewiseConfig():
+            # Where two changes come to fall together, the later one holds.
+            held = dict(zip(map(of, schedule.at), schedule.factors, strict=True))
+            return {"at": list(held), "factors": list(held.values())}
+        case PlateauConfig():
+            return {"patience": of(schedule.patience), "cooldown": of(schedule.cooldown)}
+    return {}
 
 
 def cost_in_words(plan: ValidationPlan) -> str:
