@@ -30,8 +30,9 @@ import torch
 
 from dltune.errors import DltuneError
 from dltune.runs.checkpoint import FOLDER, RUNNING, read_checkpoint
+from dltune.runs.keepers import LAST
 from dltune.runs.run import load_run
-from dltune.runs.training_state import LAST, read_states
+from dltune.runs.training_state import read_states
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
@@ -50,7 +51,7 @@ batch_size = 16
 device = "cpu"
 """
 AT_ONCE = (
-    "import sys; import dltune.runs.training_state as module; module.LEAST_SECONDS = 0.0; "
+    "import sys; import dltune.runs.keepers as module; module.LEAST_SECONDS = 0.0; "
     "module.SHARE = 1e9; from dltune.__main__ import main; sys.exit(main())"
 )
 COMMANDS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dltune.runs import training_state
+from dltune.runs import keepers
 from dltune.runs.checkpoint import read_checkpoint
 from dltune.runs.run import load_run
 
@@ -24,7 +24,7 @@ OPTIONS = (
 )  # fmt: skip
 # A checkpoint after every epoch.
 AT_ONCE = (
-    "import sys; import dltune.runs.training_state as module; module.LEAST_SECONDS = 0.0; "
+    "import sys; import dltune.runs.keepers as module; module.LEAST_SECONDS = 0.0; "
     "module.SHARE = 1e9; from dltune.__main__ import main; sys.exit(main())"
 )
 
@@ -58,7 +58,7 @@ def start(*words: str) -> subprocess.Popen[str]:
 
 def wait_for_checkpoint(run: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
-    while not (run / "checkpoints" / training_state.LAST).exists():
+    while not (run / "checkpoints" / keepers.LAST).exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -15,7 +15,8 @@ from dltune.data.device import to_device
 from dltune.data.load import load_data
 from dltune.errors import RunFolderError
 from dltune.recipe.schema import DataConfig
-from dltune.runs.training_state import LEAST_SECONDS, Pace, pack_states, read_states
+from dltune.runs.keepers import LEAST_SECONDS, Pace
+from dltune.runs.training_state import pack_states, read_states
 from dltune.training.history import EpochRecord, Trial
 from dltune.training.loop import Cohort
 from dltune.training.state import TrainingState

@@ -15,9 +15,9 @@ from dltune.recipe.schema import Config
 from dltune.runs.about import About, DataFacts, Session
 from dltune.runs.checkpoint import PackedCheckpoint, pack_checkpoint
 from dltune.runs.folder import RunFolder
-from dltune.search.executors.protocol import Progress, TrialEnded
+from dltune.search.block import with_seed
+from dltune.search.executors.protocol import Progress, Stretch, TrialEnded
 from dltune.search.strategies.random import RandomSearch
-from dltune.search.study_loop import with_seed
 from dltune.training.history import EpochRecord, Trial, TrialRecord, TrialState
 from dltune.training.seeds import trial_seed
 
@@ -145,7 +145,9 @@ class Scripted:
         self.asked: list[list[int]] = []
         self.is_closed = False
 
-    def run(self, trials: Sequence[Trial], *, best: TrialRecord | None) -> Iterator[Progress]:
+    def run(
+        self, trials: Sequence[Trial], *, best: TrialRecord | None, stretch: Stretch
+    ) -> Iterator[Progress]:
         self.asked.append([trial.number for trial in trials])
         yield from self._script(trials)
 

@@ -13,11 +13,12 @@ from dltune.errors import RunFolderError
 from dltune.recipe.files import relocate
 from dltune.runs.checkpoint import read_checkpoint
 from dltune.runs.folder import RunFolder
+from dltune.search.block import ASK_AT_ONCE, first_open
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import EpochEnded, Noted, Progress, TrialStarted
 from dltune.search.strategies.registry import build_strategy
-from dltune.search.study_loop import ASK_AT_ONCE, StudyLoop
-from dltune.training.history import Trial, TrialState, without_gap
+from dltune.search.study_loop import StudyLoop
+from dltune.training.history import Trial, TrialState
 from tests.search.made_up import Scripted, about, ended, opened, record
 from tests.search.recipes import small
 
@@ -59,10 +60,13 @@ def search(
     else:
         folder = RunFolder.create(path, relocate(recipe, path), about(trials))
     searcher = build_strategy(strategy, recipe.space, 0, **options)
-    searcher.tell(without_gap(folder.trials))
+    told = first_open(folder.trials, searcher, pruned=False)
+    searcher.tell([folder.trials[number] for number in range(told)])
     loop = StudyLoop(
         folder=folder,
         strategy=searcher,
+        told=told,
+        pruner=None,
         executor=executor,
         total=trials,
         data_hashes={},

@@ -25,6 +25,12 @@ def _strategy_names(incomplete: str) -> list[str]:
     return [name for name in STRATEGIES if name.startswith(incomplete)]
 
 
+def _pruner_names(incomplete: str) -> list[str]:
+    from dltune.search.pruning.registry import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
 def _evolution_option(text: str, default: str, kind: str) -> object:
     # The default stands in the text: it must not reach another strategy, which would refuse it.
     text = f"Evolution: {text}  [default: {default}]"
@@ -81,6 +87,32 @@ def search(
     step: Annotated[
         float | None, _evolution_option("size of a mutation, in ranges.", "0.1", "SHARE")
     ] = None,
+    prune: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            show_default=False,
+            autocompletion=_pruner_names,
+            help="Which trials end early: none, halving, hyperband, median or bad-start.  "
+            "[default: halving from 64 trials on]",
+        ),
+    ] = None,
+    reduction: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="Halving, hyperband: one in N goes on at each look.  [default: 3]",
+        ),
+    ] = None,
+    first_rung: Annotated[
+        int | None,
+        typer.Option(
+            metavar="EPOCHS",
+            show_default=False,
+            help="Before the first look.  [default: a share of train.epochs]",
+        ),
+    ] = None,
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
     device: options.Device = None,
@@ -104,6 +136,8 @@ def search(
             "mutation": mutation,
             "step": step,
         },
+        "prune": prune,
+        "prune_options": {"reduction": reduction, "first_rung": first_rung},
         "resume": resume,
         "accept_changes": accept_changes,
         "note": note,

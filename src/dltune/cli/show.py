@@ -15,6 +15,7 @@ from dltune.recipe.space import Dimension, Space
 from dltune.report.bounds import find_bound_hits, render_bound_hits
 from dltune.report.curves import draw_curves, render_readings
 from dltune.report.document import study_document
+from dltune.report.pruned import render_pruned
 from dltune.report.tables import render_best, render_failures, render_winner
 from dltune.report.terminal import wants_color, width_of
 from dltune.runs.run import Run
@@ -64,7 +65,8 @@ def tables(run: Run, *, curves: bool = False) -> list[str]:
         if best
         else "no trial is complete"
     )
-    parts += filter(None, [winner, render_failures(run.trials, width=width)])
+    pruned = render_pruned(run.trials, width=width)
+    parts += filter(None, [winner, pruned, render_failures(run.trials, width=width)])
     readings = render_readings(read_run(run), width=width)
     return [*parts[:-1], "\n".join(filter(None, [parts[-1], readings]))]
 

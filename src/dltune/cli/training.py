@@ -19,7 +19,7 @@ from dltune.report.numbers import count_of
 if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once it is wanted
     from dltune.recipe.recipe import Recipe
     from dltune.recipe.schema import Config
-    from dltune.runs.training_state import StateKeeper
+    from dltune.runs.keepers import StateKeeper
     from dltune.training.loop import Cohort, CohortEpoch, TrialOutcome
     from dltune.training.state import TrainingState
 
@@ -67,8 +67,9 @@ def resume_training(path: Path, note: str, status: StatusLine, *, accept: bool) 
     Returns and raises as `new_training`; RunFolderError if it cannot be gone on with.
     """
     from dltune.runs.checkpoint import FOLDER
+    from dltune.runs.keepers import LAST
     from dltune.runs.run import load_run
-    from dltune.runs.training_state import LAST, read_states
+    from dltune.runs.training_state import read_states
 
     run = load_run(path, histories="none")
     check_is_unfinished_training(run)
@@ -95,7 +96,7 @@ def _train(
     from dltune.cli.watch import follow
     from dltune.data.device import resolve_device, to_device
     from dltune.runs.checkpoint import pack_checkpoint
-    from dltune.runs.training_state import StateKeeper
+    from dltune.runs.keepers import StateKeeper
     from dltune.search.interrupts import Interruption, Interrupts, exit_code
     from dltune.training.loop import Cohort
     from dltune.training.schedules import peak_notes

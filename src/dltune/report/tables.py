@@ -115,12 +115,13 @@ def render_winner(
 
 def failures(trials: Sequence[TrialRecord]) -> dict[tuple[TrialState, str], list[int]]:
     """The numbers of the trials that did not complete, by state and reason; the commonest first.
+    Pruned ones went well and are left out.
 
     Reasons that differ in the epoch only ("non-finite loss in epoch 3") count as one.
     """
     groups: dict[tuple[TrialState, str], list[int]] = {}
     for one in sorted(trials, key=lambda one: one.number):
-        if one.state is not TrialState.COMPLETE:
+        if one.state not in (TrialState.COMPLETE, TrialState.PRUNED):
             reason = re.sub(r" (in|after) epoch \d+( of \d+)?$", "", one.reason)
             groups.setdefault((one.state, reason), []).append(one.number)
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))

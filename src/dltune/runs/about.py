@@ -15,6 +15,9 @@ GIVEN = "python:dataset"
 METRICS = ("dev_error", "dev_loss")
 """What may be minimised; every epoch and every trial has both."""
 
+ADDED = ("pruner", "pruner_options")
+"""Attributes that a folder of this format may lack: its writer had no such thing."""
+
 FORMAT = 1
 """Of everything in a run folder; a reader of a later format may read an earlier one."""
 
@@ -82,6 +85,8 @@ class About:
     command   "search", "train", "lr-find" or "batch-find".
     strategy  name in `dltune.search.strategies.registry`; empty for another command.
     options   every option of the strategy, defaults included.
+    pruner    name in `dltune.search.pruning.registry`; "none" where all trials train to their ends.
+    pruner_options  every option of the pruner.
     seed      of the study; trial seeds and proposals derive from it.
     trials    how many are wanted; a resume may raise it.
     metric    what is minimised: "dev_error" or "dev_loss".
@@ -94,6 +99,8 @@ class About:
     command: str
     strategy: str = ""
     options: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
+    pruner: str = "none"
+    pruner_options: Mapping[str, int | float] = dataclasses.field(default_factory=dict)
     seed: int = 0
     trials: int = 0
     metric: str = "dev_error"
@@ -133,7 +140,9 @@ class About:
         >>> About.from_attributes(about.to_attributes()) == about
         True
         """
-        about = checked(cls, {field.name: attributes[field.name] for field in fields(cls)})
+        names = [field.name for field in fields(cls)]
+        kept = [name for name in names if name in attributes or name not in ADDED]
+        about = checked(cls, {name: attributes[name] for name in kept})
         if about.metric not in METRICS:
             raise ValueError(f"metric is {about.metric}: must be {' or '.join(METRICS)}")
         for name in ("trials", "seed"):

@@ -12,7 +12,6 @@ import functools
 import json
 import os
 import shlex
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 FOLDER, BEST = "checkpoints", "best"
-RUNNING = "running"  # a folder below, of what a search trains: `training_state.CohortKeeper`
+RUNNING = "running"  # a folder below, of what a search trains: `keepers.CohortKeeper`
 ENDINGS = (".safetensors", ".json")  # in the order in which they are put in place
 AGAIN = "Train it again: dltune train {folder}/best.toml."
 
@@ -169,11 +168,6 @@ def read_checkpoint(run: Path) -> Checkpoint:
             hint="Let get_extra_state return numbers, texts, lists or dicts of such.",
         )
     return Checkpoint(**stored_as, config=config, weights=weights)
-
-
-def forget_running(run: Path) -> None:
-    """Remove what is kept of trials that train: they are over, or begin anew."""
-    shutil.rmtree(run / FOLDER / RUNNING, ignore_errors=True)
 
 
 def _whose(about: Mapping[str, Any]) -> dict[str, str]:

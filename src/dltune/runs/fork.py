@@ -10,8 +10,9 @@ from typing import Literal
 from dltune.errors import RunFolderError, UsageError
 from dltune.recipe.schema import Config, flatten
 from dltune.runs.checkpoint import FOLDER, read_checkpoint
+from dltune.runs.keepers import BEST, LAST
 from dltune.runs.run import load_run
-from dltune.runs.training_state import BEST, LAST, read_states
+from dltune.runs.training_state import read_states
 from dltune.training.history import Trial
 from dltune.training.state import TrainingState
 

@@ -47,20 +47,23 @@ def check_same_options(
     strategy: str | None,
     seed: int | None,
     options: Mapping[str, Any],
+    prune: str | None = None,
+    prune_options: Mapping[str, Any] | None = None,
     last: int | None,
     trials: int | None,
 ) -> None:
     """Raise RunFolderError unless what was asked for is what the study was started with.
 
-    strategy, seed, trials  as asked for now; None for "as before".
-    options                 only those that were asked for.
+    strategy, seed, prune, trials  as asked for now; None for "as before".
+    options, prune_options  only those that were asked for.
     last                    highest number of a trial that the study has, None if it has none;
                             `trials` may be any number that does not leave it out.
     """
-    asked = {"--strategy": strategy, "--seed": seed}
+    asked = {"--strategy": strategy, "--seed": seed, "--prune": prune}
     stored: dict[str, Any] = {"--strategy": about.strategy, "--seed": about.seed}
-    asked |= {f"--{name}": value for name, value in options.items()}
-    stored |= {f"--{name}": value for name, value in about.options.items()}
+    stored["--prune"] = about.pruner
+    asked |= _as_typed({**options, **(prune_options or {})})
+    stored |= _as_typed({**about.options, **about.pruner_options})
     for name, value in asked.items():
         if value is not None and value != stored.get(name):
             raise RunFolderError(
@@ -72,6 +75,10 @@ def check_same_options(
             f"{path} has a trial {last} already, and --trials {trials} ends with {trials - 1}",
             hint=f"Type --trials with {last + 1} or more; only more trials can be added.",
         )
+
+
+def _as_typed(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"--{name.replace('_', '-')}": value for name, value in options.items()}
 
 
 def check_same_values(path: Path, stored: TrialRecord, values: Mapping[str, Any]) -> None:

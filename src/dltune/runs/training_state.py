@@ -6,12 +6,10 @@ there as a whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +19,10 @@ from safetensors.torch import save
 
 from dltune.errors import RunFolderError
 from dltune.recipe.schema import Config
-from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT
-from dltune.runs.checkpoint import FOLDER, RUNNING, parts_of
+from dltune.runs.checkpoint import parts_of
 from dltune.training.history import EpochRecord, Trial
-from dltune.training.loop import Cohort
 from dltune.training.state import TrainingState
-
-LAST, BEST = "training-last.safetensors", "training-best.safetensors"
-
-# A training shorter than this begins anew in a moment.
-LEAST_SECONDS = 5.0
-# Of the time, for writing; as much as one may take without being felt.
-SHARE = 0.01
 
 
 def pack_states(states: Iterable[TrainingState]) -> bytes:
@@ -64,23 +53,40 @@ def pack_states(states: Iterable[TrainingState]) -> bytes:
     return save(parts.tensors, metadata={"format": str(FORMAT), "about": json.dumps(about)})
 
 
-def read_states(file: Path) -> dict[int, TrainingState]:
+def read_states(file: Path, *, trials: Collection[int] | None = None) -> dict[int, TrainingState]:
     """The trainings in a file, by number; no code in it is run.
+
+    trials  only these; None for all.
 
     Raises RunFolderError if it is damaged, or lacks a part of a model.
     """
     try:
         with safe_open(file, framework="pt") as stored:
             about = json.loads((stored.metadata() or {})["about"])
-            values = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            mine = None if trials is None else set(map(str, trials))
+
+            def is_wanted(name: str) -> bool:
+                return mine is None or name.partition("/")[0] in mine
+
+            tied = {name: same for name, same in about["tied"].items() if is_wanted(name)}
+            sources = set(tied.values())
+            values = {
+                name: stored.get_tensor(name)
+                for name in stored.keys()  # noqa: SIM118
+                if is_wanted(name) or name in sources
+            }
         if about["not_stored"]:
             raise ValueError(f"{', '.join(about['not_stored'])} could not be stored")
-        values |= {name: values[same] for name, same in about["tied"].items()} | about["extra"]
+        values |= {name: values[same] for name, same in tied.items()} | about["extra"]
         of_trial: dict[str, dict[str, Any]] = {}
         for place, value in values.items():
             number, name = place.split("/", 1)
             of_trial.setdefault(number, {})[name] = value
-        states = [_state(one, of_trial.get(str(one["number"]), {})) for one in about["trainings"]]
+        states = [
+            _state(one, of_trial.get(str(one["number"]), {}))
+            for one in about["trainings"]
+            if trials is None or one["number"] in trials
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as problem:
         raise RunFolderError(
             f"{file}: damaged ({problem})", hint="Remove it: the training then begins anew."
@@ -129,120 +135,3 @@ def _state(about: Mapping[str, Any], values: Mapping[str, Any]) -> TrainingState
         best=parts.get("best"),
         history=tuple(EpochRecord(**record) for record in about["history"]),
     )
-
-
-class Pace:
-    """When the next writing is due: every so often, and at most a share of the time.
-
-    clock  seconds that only ever rise.
-
-    >>> now = iter([0.0, 4.0, 6.0])
-    >>> pace = Pace(clock=lambda: next(now))
-    >>> pace.is_due, pace.is_due
-    (False, True)
-    """
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next = clock() + LEAST_SECONDS
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time."""
-        return self._clock() >= self._next
-
-    def took(self, seconds: float) -> None:
-        """A writing is over, which took so long."""
-        self._next = self._clock() + max(LEAST_SECONDS, seconds / SHARE)
-
-
-class CohortKeeper:
-    """Keeps the trials of a cohort of a search every so often, for when the search is killed.
-
-    They are no records: where they are missing or damaged, trials begin anew, to the same end. So
-    it is the process that trains which writes and reads them, in a file for each cohort.
-
-    run     the run folder.
-    trials  of the cohort.
-    """
-
-    def __init__(self, run: Path, trials: Sequence[Trial]) -> None:
-        self._trials, self._pace = trials, Pace()
-        self._folder = run / FOLDER / RUNNING
-        self._file = self._folder / f"{min(trial.number for trial in trials)}.safetensors"
-
-    def states(self) -> dict[int, TrainingState]:
-        """From where trials can go on, by number: those that were kept, of the same config."""
-        found: dict[int, TrainingState] = {}
-        mine = {trial.number: trial for trial in self._trials}
-        for file in self._folder.glob("*.safetensors"):
-            with contextlib.suppress(RunFolderError):
-                for number, state in read_states(file).items():
-                    epochs = found[number].epochs if number in found else 0
-                    if _is_same(state.trial, mine.get(number)) and state.epochs > epochs:
-                        found[number] = dataclasses.replace(state, trial=mine[number])
-        return found
-
-    def see(self, cohort: Cohort) -> None:
-        """An epoch is over: keep those that train on, if it is time."""
-        if self._pace.is_due:
-            start = time.monotonic()
-            with contextlib.suppress(OSError):  # a disk that is full ends no training
-                self._folder.mkdir(parents=True, exist_ok=True)
-                replace_file(self._file, pack_states(cohort.take(cohort.alive).values()))
-            self._pace.took(time.monotonic() - start)
-
-    def end(self) -> None:
-        """The cohort is over."""
-        self._file.unlink(missing_ok=True)
-
-
-def _is_same(kept: Trial, trial: Trial | None) -> bool:
-    return trial is not None and (kept.seed, kept.config) == (trial.seed, trial.config)
-
-
-class StateKeeper:
-    """Keeps one training in its run folder: its last state every so often, and that of its best.
-
-    run  the run folder.
-    """
-
-    def __init__(self, run: Path) -> None:
-        self._folder, self._pace = run / FOLDER, Pace()
-        self._best: TrainingState | None = None
-        self._last: TrainingState | None = None
-        self._best_is_new = False
-
-    def see(self, state: Callable[[], TrainingState], *, improved: bool) -> bool:
-        """An epoch is over and the training goes on; whether anything was written.
-
-        state     makes it a value, which takes about as long as an update.
-        improved  whether the epoch was its best.
-        """
-        due = self._pace.is_due
-        if improved or due:
-            self._last = state()
-        if improved:
-            self._best, self._best_is_new = self._last, True
-        if due:
-            start = time.monotonic()
-            with contextlib.suppress(OSError):  # a disk that is full ends no training
-                self.write()
-            self._pace.took(time.monotonic() - start)
-        return due
-
-    def end(self, state: TrainingState) -> None:
-        """The training is over in this state."""
-        self._last = state
-        good = [one for one in state.history if not one.non_finite]
-        best = min(good, key=lambda one: getattr(one, state.trial.config.objective.metric))
-        if best.epoch == state.epochs:
-            self._best, self._best_is_new = state, True
-
-    def write(self) -> None:
-        """Put what was seen last, and the best if it is new, into the run folder."""
-        if self._best is not None and self._best_is_new:
-            replace_file(self._folder / BEST, pack_states([self._best]))
-            self._best_is_new = False
-        if self._last is not None:
-            replace_file(self._folder / LAST, pack_states([self._last]))

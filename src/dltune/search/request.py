@@ -11,6 +11,7 @@ from dltune.errors import UsageError
 from dltune.recipe.comparable import check_comparable, clashes, ways_out
 from dltune.recipe.files import relocate
 from dltune.recipe.recipe import Recipe
+from dltune.recipe.validation import probes
 from dltune.runs.resume import (
     check_same_kind,
     check_same_options,
@@ -18,11 +19,18 @@ from dltune.runs.resume import (
     check_stored_values,
 )
 from dltune.runs.run import Run
+from dltune.search.pruning.base import Pruner
+from dltune.search.pruning.registry import NONE, build_pruner, check_acts
 from dltune.search.strategies.base import Strategy
 from dltune.search.strategies.registry import build_strategy
 
 DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
 DEFAULT_SEED = 0
+
+# Of the rules, halving loses least and saves most (`docs/benchmarks.md`, pruning). With fewer
+# trials the last rung keeps too few of them.
+DEFAULT_PRUNER = "halving"
+PRUNED_FROM = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +44,8 @@ class Request:
     trials: int | None
     seed: int | None
     options: Mapping[str, Any]
+    prune: str | None
+    prune_options: Mapping[str, Any]
     note: str
     accept_changes: bool
 
@@ -44,17 +54,30 @@ class Request:
             raise UsageError(f"--trials {self.trials}: must be at least 1", hint="Try --trials 32.")
 
 
+def only_given(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options that are not None.
+
+    >>> only_given({"step": 0.2, "parents": None}), only_given(None)
+    ({'step': 0.2}, {})
+    """
+    return {name: value for name, value in (options or {}).items() if value is not None}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
     """A request that makes sense.
 
-    name   of the strategy.
-    seed   of the study.
-    total  trials that there are to be in all.
+    name    of the strategy.
+    prune   name of the pruner.
+    pruner  None for "none".
+    seed    of the study.
+    total   trials that there are to be in all.
     """
 
     strategy: Strategy
     name: str
+    prune: str
+    pruner: Pruner | None
     seed: int
     total: int
 
@@ -69,7 +92,29 @@ def asked_anew(typed: Recipe, recipe: Recipe, request: Request) -> Asked:
     strategy = build_strategy(name, recipe.space, seed, **request.options)
     check_comparable(typed)
     total = _total(strategy, name, request.trials)
-    return Asked(strategy=strategy, name=name, seed=seed, total=total)
+    together = min(total, strategy.generation or total)
+    prune, pruner = _pruner(request, recipe, together)
+    return Asked(strategy=strategy, name=name, prune=prune, pruner=pruner, seed=seed, total=total)
+
+
+def _pruner(request: Request, recipe: Recipe, together: int) -> tuple[str, Pruner | None]:
+    """The pruner that was asked for, or that suits so many trials that are compared, by name.
+
+    Raises UsageError for one that could end no trial.
+    """
+    longest = max(recipe.config(point).train.epochs for point in probes(recipe.space))
+    name, options = request.prune, request.prune_options
+    if name is None:
+        name = DEFAULT_PRUNER if options or together >= PRUNED_FROM else NONE
+    pruner = build_pruner(name, options)
+    if pruner is not None:
+        try:
+            check_acts(name, pruner, trials=together, epochs=longest)
+        except UsageError:
+            if request.prune is not None or options:
+                raise
+            return NONE, None
+    return name, pruner
 
 
 def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
@@ -90,6 +135,8 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
         strategy=request.strategy,
         seed=request.seed,
         options=request.options,
+        prune=request.prune,
+        prune_options=request.prune_options,
         last=max((trial.number for trial in run.trials), default=None),
         trials=request.trials,
     )
@@ -97,7 +144,14 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
     total = _total(strategy, about.strategy, request.trials or about.trials)
     if total > len(run.done):
         _check_still_comparable(run)
-    return Asked(strategy=strategy, name=about.strategy, seed=about.seed, total=total)
+    return Asked(
+        strategy=strategy,
+        name=about.strategy,
+        prune=about.pruner,
+        pruner=build_pruner(about.pruner, about.pruner_options),
+        seed=about.seed,
+        total=total,
+    )
 
 
 def _check_still_comparable(run: Run) -> None:

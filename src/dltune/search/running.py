@@ -1,4 +1,4 @@
-"""The trials that train now: how far they are, and which of them does best."""
+"""The trials that train now, or pause: how far they are, and which of them does best."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Running:
         self._best: dict[int, EpochRecord] = {}  # by trial, the epoch with the smallest metric
         self._leader: EpochRecord | None = None
         self._share = 0.0
+        self._paused: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -60,9 +61,16 @@ class Running:
         return {"best_epoch": best.epoch, **{name: getattr(best, name) for name in names}}
 
     def start(self, trial: Trial) -> None:
-        """A trial begins; one that runs already begins anew, since its worker died."""
+        """A trial begins, or goes on after a pause; one that runs begins anew: its worker died."""
+        if trial.number in self._paused:
+            self._paused.remove(trial.number)
+            return
         self.end(trial.number)
         self._trials[trial.number], self._epochs[trial.number] = trial, 0
+
+    def pause(self, number: int) -> None:
+        """A trial waits for others; it counts as one that runs."""
+        self._paused.add(number)
 
     def see(self, records: Sequence[EpochRecord]) -> None:
         """Trials that run have ended an epoch; late news of one that is over is left out."""
@@ -79,6 +87,7 @@ class Running:
 
     def end(self, number: int) -> None:
         """A trial is over; one that does not run is none of ours."""
+        self._paused.discard(number)
         trial = self._trials.pop(number, None)
         if trial is None:
             return

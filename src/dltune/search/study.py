@@ -16,12 +16,13 @@ from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.recipe.validation import probes
 from dltune.runs.about import Session
-from dltune.runs.checkpoint import forget_running
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
 from dltune.runs.provenance import about_run, begin_session, code_folders, facts_of
 from dltune.runs.resume import check_same_conditions
 from dltune.runs.run import Run
+from dltune.runs.running import forget_running
+from dltune.search.block import first_open
 from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import WorkersOption, build_executor, check_options
@@ -33,10 +34,8 @@ from dltune.search.preflight import (
     first_data,
     some_configs,
 )
-from dltune.search.request import Request, asked_again, asked_anew
-from dltune.search.strategies.base import Strategy
+from dltune.search.request import Asked, Request, asked_again, asked_anew, only_given
 from dltune.search.study_loop import StudyLoop
-from dltune.training.history import without_gap
 from dltune.training.schedules import peak_notes
 
 
@@ -48,6 +47,8 @@ def run_study(
     trials: int | None = None,
     seed: int | None = None,
     options: Mapping[str, Any] | None = None,
+    prune: str | None = None,
+    prune_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     accept_changes: bool = False,
     note: str = "",
@@ -65,6 +66,9 @@ def run_study(
     trials    how many in all, at least 1; None: the whole grid, or as before with `resume`.
     seed      of the study, 0 when absent; proposals and trial seeds derive from it.
     options   of the strategy; those that are None count as absent.
+    prune     which trials end early: "none", "halving", "hyperband", "median" or "bad-start"; None:
+              halving where many are compared, else none.
+    prune_options  of it, likewise.
     resume    go on with the study in `path`. What is given must be what it was started with;
               `trials` may be more.
     accept_changes  whether a resume may go on with other data, code or torch than before.
@@ -84,12 +88,13 @@ def run_study(
     not what is to be resumed, DataError if the data cannot be loaded, RecipeError if a function
     that the recipe names is not there.
     """
-    given = {name: value for name, value in (options or {}).items() if value is not None}
     request = Request(
         strategy=strategy,
         trials=trials,
         seed=seed,
-        options=given,
+        options=only_given(options),
+        prune=prune,
+        prune_options=only_given(prune_options),
         note=note,
         accept_changes=accept_changes,
     )
@@ -141,16 +146,23 @@ class _Study:
     """
 
     folder: RunFolder
-    strategy: Strategy
+    asked: Asked
     executor: Executor
     dataset: Dataset | None
 
 
 def _search(study: _Study, shelf: DataShelf, on_event: Callable[[StudyEvent], None]) -> StudyEnd:
     folder, dataset = study.folder, study.dataset
+    strategy, pruner = study.asked.strategy, study.asked.pruner
+    if pruner is not None and dataset is not None:
+        pruner.learn(dataset)
+    told = first_open(folder.trials, strategy, pruned=pruner is not None)
+    strategy.tell([folder.trials[number] for number in range(told)])
     loop = StudyLoop(
         folder=folder,
-        strategy=study.strategy,
+        strategy=strategy,
+        told=told,
+        pruner=pruner,
         executor=study.executor,
         total=folder.about.trials,
         data_hashes=shelf.hashes,
@@ -217,6 +229,8 @@ def _start(typed: Recipe | None, path: Path, request: Request, means: _Means) ->
         note=request.note,
         strategy=asked.name,
         options=asked.strategy.options,
+        pruner=asked.prune,
+        pruner_options={} if asked.pruner is None else asked.pruner.options,
         seed=asked.seed,
         trials=asked.total,
     )
@@ -231,7 +245,7 @@ def _start(typed: Recipe | None, path: Path, request: Request, means: _Means) ->
     )
     return _Study(
         folder=RunFolder.create(path, recipe, about),
-        strategy=asked.strategy,
+        asked=asked,
         executor=executor,
         dataset=dataset,
     )
@@ -272,17 +286,14 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) 
                 model_of=lambda one: one.model,
                 folder=path,
             )
-        known["total"] = asked.total
-        known["study"] = {"strategy": asked.strategy, "executor": executor, "dataset": dataset}
+        known.update(asked=asked, executor=executor, dataset=dataset)
         return begin_session(run.path / run.about.origin, note=request.note, **changes)
 
     folder = RunFolder.open(path, begin)
     try:
-        if known["total"] != folder.about.trials:
-            folder.change(trials=known["total"])
-        study = _Study(folder=folder, **known["study"])
-        study.strategy.tell(without_gap(folder.trials))
+        if known["asked"].total != folder.about.trials:
+            folder.change(trials=known["asked"].total)
+        return _Study(folder=folder, **known)
     except BaseException:
         folder.close()
         raise
-    return study

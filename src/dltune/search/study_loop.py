@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict, Unpack
 
-from dltune.errors import RecipeError
-from dltune.recipe.schema import Config
-from dltune.runs.checkpoint import PackedCheckpoint, forget_running
+from dltune.runs.checkpoint import PackedCheckpoint
 from dltune.runs.folder import RunFolder
 from dltune.runs.provenance import imported_files
-from dltune.runs.resume import check_same_values
+from dltune.runs.running import forget_running, keep_only, kept_files
+from dltune.search.block import ASK_AT_ONCE, block_of
 from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import (
     Environment,
@@ -22,11 +21,15 @@ from dltune.search.executors.protocol import (
     Executor,
     Noted,
     Progress,
+    Stretch,
     TrialEnded,
+    TrialPaused,
     TrialStarted,
 )
 from dltune.search.failures import FirstTrials
 from dltune.search.interrupts import Interruption, Interrupts
+from dltune.search.pruning.base import Pruner
+from dltune.search.rungs import Rungs
 from dltune.search.running import Running
 from dltune.search.strategies.base import Proposal, Strategy
 from dltune.training.history import (
@@ -36,13 +39,7 @@ from dltune.training.history import (
     TrialState,
     best_trials,
     better,
-    without_gap,
 )
-from dltune.training.seeds import trial_seed
-
-# Trials asked for at a time; a strategy that learns gives a generation at most. Workers wait for
-# each other only at the end of such a block, and it is asked for and built in a tenth of a second.
-ASK_AT_ONCE = 1024
 
 # Share of the time that writing may take: a block is written when the training since the last one
 # took a hundred times as long as that one's writing. A long trial is written at once, short ones
@@ -71,7 +68,9 @@ class StudyLoop:
     """One session of a study.
 
     folder    where it writes; trials in it are done, and numbers may be missing between them.
-    strategy  already told of those before the first missing one.
+    strategy  already told of those before `told`.
+    told      trials that are over, from the first one on, and that no block to come has to do with.
+    pruner    looks at the trials of a block; None lets all train to their ends.
     executor  trains; hundreds of trials at once, which end in any order.
     total     trials there are to be in the end, more than the highest number in the folder.
     data_hashes  SHA-256 by source of what has been loaded; it may grow while trials train.
@@ -83,13 +82,17 @@ class StudyLoop:
         *,
         folder: RunFolder,
         strategy: Strategy,
+        told: int,
+        pruner: Pruner | None,
         executor: Executor,
         total: int,
         data_hashes: Mapping[str, str],
         on_event: Callable[[StudyEvent], None],
     ) -> None:
         self._folder, self._strategy, self._executor = folder, strategy, executor
+        self._told, self._pruner = told, pruner
         self._total, self._data_hashes, self._on_event = total, data_hashes, on_event
+        self._rungs = Rungs(None, [], over={}, kept={})  # of the present block
         self._resumed_from = len(folder.trials)
         self._trials = dict(folder.trials)  # written or not
         self._best = next(iter(best_trials(folder.trials.values(), 1)), None)
@@ -142,12 +145,12 @@ class StudyLoop:
         return True
 
     def _search(self, interrupts: Interrupts) -> tuple[Ending, str]:
-        told = len(without_gap(self._trials))
+        told = self._told
         while told < self._total:
             proposals = self._strategy.ask(min(ASK_AT_ONCE, self._total - told))
             if not proposals:
                 return Ending.EXHAUSTED, f"no new point is left in the space after {told} trials"
-            self._train(self._build(proposals), interrupts)
+            self._train(proposals, interrupts)
             if interrupts.requested and not all(one.number in self._trials for one in proposals):
                 raise Interruption(interrupts.requested)
             if self._first.reason is not None:
@@ -156,39 +159,35 @@ class StudyLoop:
             told += len(proposals)
         return Ending.COMPLETE, ""
 
-    def _build(self, proposals: Sequence[Proposal]) -> list[Trial]:
-        """The trials to train; a proposal whose values make no valid config is over at once.
-
-        Those that an earlier session has trained are left out.
-        """
-        trials = []
-        for proposal in proposals:
-            number = proposal.number
-            if number in self._trials:
-                check_same_values(self._folder.path, self._trials[number], proposal.values)
-                continue
+    def _block(self, proposals: Sequence[Proposal]) -> Rungs:
+        """The trials of a block; a proposal whose values make no valid config is over at once."""
+        block = block_of(proposals, self._folder, self._trials, pruned=self._pruner is not None)
+        for number in block.numbers:
             self._first.expect(number)
-            seed = trial_seed(self._folder.about.seed, number)
-            try:
-                config = with_seed(self._folder.recipe.config(proposal.values), seed)
-            except RecipeError as error:
-                values, ranges = proposal.values, self._folder.recipe.space.dimensions
-                record = TrialRecord(
-                    number=number,
-                    seed=seed,
-                    state=TrialState.FAILED,
-                    reason=f"recipe: {error.found}",
-                    values=values,
-                    config={one.path: values[one.name] for one in ranges if one.name in values},
-                )
-                self._finish(record, None)
-            else:
-                trial = Trial(number=number, config=config, seed=seed, values=proposal.values)
-                trials.append(trial)
-        return trials
+        for record in block.impossible:
+            self._finish(record, None)
+        kept = kept_files(self._folder.path)
+        return Rungs(self._pruner, block.trials, over=block.over, kept=kept)
 
-    def _train(self, trials: Sequence[Trial], interrupts: Interrupts) -> None:
-        with contextlib.closing(self._executor.run(trials, best=self._best)) as training:
+    def _train(self, proposals: Sequence[Proposal], interrupts: Interrupts) -> None:
+        """Train a block: to its end, or from rung to rung."""
+        self._rungs = self._block(proposals)
+        while (stretch := self._rungs.next()) is not None:
+            self._train_stretch(*stretch, interrupts)
+            if interrupts.requested or self._first.reason is not None:
+                return
+            for record in self._rungs.judge():
+                self._running.end(record.number)
+                self._finish(record, None)
+            if self._pruner is not None:
+                self._write()
+                keep_only(self._folder.path, self._rungs.files)
+
+    def _train_stretch(
+        self, trials: Sequence[Trial], stretch: Stretch, interrupts: Interrupts
+    ) -> None:
+        run = self._executor.run(trials, best=self._best, stretch=stretch)
+        with contextlib.closing(run) as training:
             while self._first.reason is None:
                 with interrupts.allowed():
                     progress = next(training, None)
@@ -211,7 +210,11 @@ class StudyLoop:
                 self._report(EventKind.EPOCH, records=records)
             case TrialEnded(record=record, checkpoint=checkpoint):
                 self._running.end(record.number)
+                self._rungs.end(record)
                 self._finish(record, checkpoint)
+            case TrialPaused(record=record):
+                self._running.pause(record.number)
+                self._rungs.pause(progress)
             case Environment():
                 self._learn(progress)
             case Noted(text=text):
@@ -284,13 +287,3 @@ class StudyLoop:
                 **about,
             )
         )
-
-
-def with_seed(config: Config, seed: int) -> Config:
-    """The config that trains this very trial again, by itself.
-
-    >>> from dltune.recipe.schema import DataConfig
-    >>> with_seed(Config(data=DataConfig(source="sklearn:wine")), 7).train.seed
-    7
-    """
-    return config.model_copy(update={"train": config.train.model_copy(update={"seed": seed})})

@@ -70,6 +70,14 @@ class Engine:
             for trial in stack.trials:
                 self._begin(trial.number, stack)
 
+    def build(self, trials: Collection[int]) -> dict[int, Stop]:
+        """Do not wait for the turn of these living trials; a Stop for one that cannot be built."""
+        failed: dict[int, Stop] = {}
+        for number in [one for one in trials if one in self._waiting]:
+            built = self._guarded(number, lambda number=number: self._learner_of(number))  # type: ignore[misc]
+            failed |= {number: built} if isinstance(built, Stop) else {}
+        return failed
+
     def take(self, trials: Collection[int]) -> dict[int, TrainingState]:
         """These living trials as they are, without their histories; they stay."""
         taken = {n: self._waiting[n] for n in trials if n in self._waiting}
@@ -118,10 +126,7 @@ class Engine:
         measured  those of them that are measured with their best weights; a Stop for one where that
                   fails.
         """
-        finals: dict[int, Final | Stop] = {}
-        for number in [one for one in measured if one in self._waiting]:
-            built = self._guarded(number, lambda number=number: self._learner_of(number))  # type: ignore[misc]
-            finals |= {number: built} if isinstance(built, Stop) else {}
+        finals: dict[int, Final | Stop] = {**self.build(measured)}
         for learner, numbers in self._by_learner(measured):
             found = self._guarded(
                 numbers[0],

@@ -23,6 +23,7 @@ from dltune.training.monitor import Monitor
 from dltune.training.state import TrainingState
 
 NOTHING_KEPT: Mapping[int, TrainingState] = {}
+TO_THE_END: Mapping[int, int] = {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,11 +41,25 @@ class CohortEpoch:
     records   of the trials that trained.
     ended     the outcomes of trials that are over since the last epoch; each trial comes once.
     improved  the numbers of those whose best epoch it was.
+    paused    those that have trained as far as they were to.
     """
 
     records: Sequence[EpochRecord]
     ended: Sequence[TrialOutcome]
     improved: Collection[int] = ()
+    paused: Sequence[Paused] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Paused:
+    """A trial that may go on.
+
+    state   from which it can.
+    record  what became of it should it not go on: pruned, by the figures of its curve.
+    """
+
+    state: TrainingState
+    record: TrialRecord
 
 
 def train_cohort(
@@ -56,9 +71,11 @@ def train_cohort(
     trial_seconds: float | None = None,
     interrupted: Callable[[], str] = str,
     states: Mapping[int, TrainingState] = NOTHING_KEPT,
+    until: Mapping[int, int] = TO_THE_END,
     watch: Callable[[Cohort], None] | None = None,
 ) -> Generator[CohortEpoch, Mapping[int, Stop] | None, list[TrialOutcome]]:
-    """Train a cohort; yields what every epoch brought, returns the outcomes in order.
+    """Train a cohort; yields what every epoch brought, returns the outcomes in order, of those
+    that are over.
 
     trials         configs with seeds; numbers must differ.
     data           the data set on the device.
@@ -71,6 +88,7 @@ def train_cohort(
     interrupted    asked after every update; a text, such as "stopped by Ctrl-C", ends the trials
                    there, with the best epochs that they have had.
     states         from where trials go on, by number; all others begin.
+    until          after how many epochs trials pause, by number; all others train to their end.
     watch          called after every epoch that was not interrupted, while trials train on.
 
     A trial ends when its epochs are done, when `regularize.early_stop` epochs brought no better
@@ -94,15 +112,17 @@ def train_cohort(
     cohort.put([states.get(one.number, TrainingState(trial=one)) for one in trials])
     outcomes: dict[int, TrialOutcome] = {}
     ended: list[TrialOutcome] = []
-    while cohort.alive or ended:
+    paused = cohort.pause(until)  # those that had come so far before
+    while cohort.alive or ended or paused:
         epoch = cohort.run_epoch() if cohort.alive else CohortEpoch(records=[], ended=[])
+        paused = [*paused, *cohort.pause(until)]
         if cohort.alive and watch is not None and not interrupted():
             watch(cohort)
         ended = [*ended, *epoch.ended]
         outcomes |= {outcome.record.number: outcome for outcome in ended}
-        stops = (yield dataclasses.replace(epoch, ended=ended)) or {}
-        ended = cohort.stop(stops)
-    return [outcomes[trial.number] for trial in trials]
+        stops = (yield dataclasses.replace(epoch, ended=ended, paused=paused)) or {}
+        ended, paused = cohort.stop(stops), []
+    return [outcomes[trial.number] for trial in trials if trial.number in outcomes]
 
 
 class Cohort:
@@ -159,6 +179,27 @@ class Cohort:
         self._engine.drop(trials)
         for number in trials:
             del self._monitors[number]
+
+    def pause(self, until: Mapping[int, int]) -> list[Paused]:
+        """Let the living trials go that have trained for so many epochs, by number; see `take`."""
+        reached = {
+            number: monitor
+            for number, monitor in self._monitors.items()
+            if len(monitor.history) >= until.get(number, math.inf)
+        }
+        self._engine.build(reached)  # else nobody knows how many parameters they have
+        states = self.take(reached)
+        self.leave(reached)
+        stop = Stop(state=TrialState.PRUNED, reason="")
+        for monitor in reached.values():
+            monitor.stop = stop
+        return [
+            Paused(
+                state=states[number],
+                record=_outcome(monitor, None, self._engine, self._examples).record,
+            )
+            for number, monitor in reached.items()
+        ]
 
     def run_epoch(self) -> CohortEpoch:
         """One more epoch of every living trial."""

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from dltune.search.cohorts import by_kind, group_by_shape
-from dltune.search.executors.jobs import (
+from dltune.search.executors.job import (
     CANNOT_BE_BUILT,
     Answer,
     Cohort,
-    Jobs,
     Question,
     StackFailed,
 )
+from dltune.search.executors.jobs import Jobs
 from dltune.search.executors.processes import WorkerFailure
 from dltune.search.executors.protocol import Noted, Progress, TrialEnded, TrialStarted
 from dltune.search.plan import LOOPED, Plan, PlanBook, StackOption

@@ -17,7 +17,7 @@ from dltune.recipe.schema import flatten
 from dltune.search.cohorts import by_kind, group_by_shape
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors import processes
-from dltune.search.executors.jobs import Cohort, Question
+from dltune.search.executors.job import Cohort, Question
 from dltune.search.executors.pool import WorkerPool
 from dltune.search.executors.protocol import (
     EpochEnded,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dltune.runs import training_state
+from dltune.runs import keepers
 from dltune.search.data_shelf import DataShelf
-from dltune.search.executors.jobs import CANNOT_BE_BUILT, Cohort, StackFailed
+from dltune.search.executors.job import CANNOT_BE_BUILT, Cohort, StackFailed
 from dltune.search.executors.protocol import Environment, EpochEnded, TrialEnded, TrialStarted
 from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import Plan
@@ -46,8 +46,8 @@ def test_trials_that_were_cut_off_go_on_from_their_last_checkpoint(
     stacked: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of other configs nothing is taken, and nothing is left when all is over."""
-    monkeypatch.setattr(training_state, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(training_state, "SHARE", 1e9)
+    monkeypatch.setattr(keepers, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(keepers, "SHARE", 1e9)
     trials = (trial(0, "train.epochs=5"), trial(1, "train.epochs=5"))
     cohort = Cohort(key="", trials=trials, stacked=stacked)
 
@@ -64,7 +64,7 @@ def test_trials_that_were_cut_off_go_on_from_their_last_checkpoint(
     kept = folder / "checkpoints" / "running"
     assert [file.name for file in kept.iterdir()] == ["0.safetensors"]
     other = [trial(0, "train.epochs=5", "optim.lr=0.5")]
-    assert training_state.CohortKeeper(folder, other).states() == {}
+    assert keepers.CohortKeeper(folder, other).states() == {}
     left = [(0, 4), (0, 5), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5)]
     together = [(0, 4), (1, 4), (0, 5), (1, 5)]
     assert epochs_of(cohort) == (together if stacked else left)

@@ -19,7 +19,7 @@ from dltune.training.history import Trial
 
 if TYPE_CHECKING:
     from dltune.data.device import DeviceData
-    from dltune.search.executors.jobs import Job, Told
+    from dltune.search.executors.job import Job, Told
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

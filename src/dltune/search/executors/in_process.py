@@ -9,7 +9,7 @@ from dltune.errors import DltuneError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.check import CheckAlone
 from dltune.search.executors.jobs import Jobs
-from dltune.search.executors.protocol import Executor, Progress
+from dltune.search.executors.protocol import WHOLE, Executor, Progress, Stretch
 from dltune.search.executors.trainer import Trainer
 from dltune.search.plan import PlanBook
 from dltune.training.history import Trial, TrialRecord
@@ -45,9 +45,9 @@ class InProcess(Executor):
         )
 
     def run(
-        self, trials: Sequence[Trial], *, best: TrialRecord | None
+        self, trials: Sequence[Trial], *, best: TrialRecord | None, stretch: Stretch = WHOLE
     ) -> Generator[Progress, None, None]:
-        jobs = Jobs(trials, self._book, workers=1, best=best)
+        jobs = Jobs(trials, self._book, workers=1, best=best, stretch=stretch)
         yield from jobs.begin()
         while not self._trainer.interrupted_by and (job := jobs.take()):
             for message in self._trainer.do(job):

@@ -1,88 +1,35 @@
-"""The jobs of some trials: which there are, which comes next, and what becomes of one that fails.
-
-A job is a cohort to train, or a question that only a process with torch can answer.
-"""
+"""The jobs of some trials: which there are, which comes next, what becomes of one that fails."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal
 
 from dltune.recipe.schema import FactoryConfig
 from dltune.search.cohorts import Group, by_kind, group_by_shape, shape_words, split
 from dltune.search.executors.check import Check, Checked
+from dltune.search.executors.job import (
+    CANNOT_BE_BUILT,
+    Answer,
+    Cohort,
+    Job,
+    Question,
+    StackFailed,
+    Told,
+)
 from dltune.search.executors.processes import WorkerFailure
-from dltune.search.executors.protocol import Noted, Progress, TrialEnded, TrialStarted
+from dltune.search.executors.protocol import (
+    WHOLE,
+    Noted,
+    Progress,
+    Stretch,
+    TrialEnded,
+    TrialPaused,
+    TrialStarted,
+)
 from dltune.search.plan import LOOPED, Plan, PlanBook
 from dltune.training.history import Trial, TrialRecord, TrialState, better
-
-CANNOT_BE_BUILT = "cannot be built"  # the kind of a model whose factory raises
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cohort:
-    """Trials to train; as a job, by one process.
-
-    key         of their shape.
-    stacked     whether they are one stack, which takes equal shapes; else one after another.
-    one_worker  whether the process is to have the machine for itself, with every core.
-    best        objective of the best trial so far, None if there is none: a trial that is as good
-                brings its checkpoint.
-    failures    workers that have died over it.
-    """
-
-    key: str
-    trials: tuple[Trial, ...]
-    stacked: bool
-    one_worker: bool = False
-    best: float | None = None
-    failures: int = 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Question:
-    """What has to be known about a group before it is trained.
-
-    about     "kinds": which of its models may share a stack; "plan": how it is best trained.
-    failures  workers that have died over it.
-    """
-
-    group: Group
-    about: Literal["kinds", "plan"]
-    failures: int = 0
-
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        return self.group.trials
-
-
-Job = Cohort | Question | Check
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Answer:
-    """To a question: a plan, or one text for each trial, equal where models may share a stack."""
-
-    value: Plan | list[str]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StackFailed:
-    """A stack of so many trials could not be trained; what is left of it is tried again.
-
-    limit  trials that a stack of this shape may have from now on; None where the fault may lie with
-           one of the trials.
-    """
-
-    stack: int
-    reason: str
-    limit: int | None = None
-
-
-Told = Progress | StackFailed | Answer | Checked
-"""What a process tells about its job."""
 
 
 class Jobs:
@@ -94,6 +41,7 @@ class Jobs:
     book           the plans; a stack that fails may change them.
     workers        processes that train at the same time.
     best           trial of the study so far.
+    stretch        how far the trials are trained.
     trial_seconds  that a trial may train; None for no limit.
     """
 
@@ -104,10 +52,11 @@ class Jobs:
         *,
         workers: int,
         best: TrialRecord | None = None,
+        stretch: Stretch = WHOLE,
         trial_seconds: float | None = None,
     ) -> None:
         self._trials, self._book, self._workers = trials, book, workers
-        self._best, self._trial_seconds = best, trial_seconds
+        self._best, self._stretch, self._trial_seconds = best, stretch, trial_seconds
         self._questions: deque[Question] = deque()
         self._cohorts: list[Cohort] = []
         self._left = {trial.number for trial in trials}
@@ -160,6 +109,8 @@ class Jobs:
                 yield message
             case TrialEnded():
                 yield from self._end(message)
+            case TrialPaused():
+                yield from self._pause(message)
             case _:
                 assert not isinstance(message, Checked)
                 yield message
@@ -240,6 +191,7 @@ class Jobs:
                 trials=tuple(cohort),
                 stacked=plan.stack > 1,
                 one_worker=plan.one_worker,
+                stretch=self._stretch.of(cohort),
             )
             for cohort in split(trials, plan.stack, workers)
         ]
@@ -289,3 +241,9 @@ class Jobs:
             self._left.remove(ended.record.number)
             self._best = better(self._best, ended.record.without_history())
             yield ended
+
+    def _pause(self, paused: TrialPaused) -> Iterator[Progress]:
+        """Tell likewise of a trial that pauses."""
+        if paused.record.number in self._left:
+            self._left.remove(paused.record.number)
+            yield paused

@@ -14,9 +14,10 @@ from pathlib import Path
 from dltune.errors import DataError, DltuneError, RecipeError, TrainingError
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.check import CheckAlone
-from dltune.search.executors.jobs import Cohort, Job, Jobs
+from dltune.search.executors.job import Cohort, Job
+from dltune.search.executors.jobs import Jobs
 from dltune.search.executors.processes import LOST_SERVER, Worker, start_server
-from dltune.search.executors.protocol import Executor, Noted, Progress
+from dltune.search.executors.protocol import WHOLE, Executor, Noted, Progress, Stretch
 from dltune.search.executors.shared_data import SharedData
 from dltune.search.executors.worker import Begun, Broken, Done, Message, Ready, WorkerSetup
 from dltune.search.failures import reason_of
@@ -107,7 +108,7 @@ class WorkerPool(Executor):
         new.start()
 
     def run(
-        self, trials: Sequence[Trial], *, best: TrialRecord | None
+        self, trials: Sequence[Trial], *, best: TrialRecord | None, stretch: Stretch = WHOLE
     ) -> Generator[Progress, None, None]:
         self.start()
         jobs = Jobs(
@@ -115,6 +116,7 @@ class WorkerPool(Executor):
             self._book,
             workers=len(self._workers),
             best=best,
+            stretch=stretch,
             trial_seconds=self._trial_seconds,
         )
         yield from jobs.begin()

@@ -29,7 +29,7 @@ from dltune.search.executors.inherited import environment, threads_in_environmen
 from dltune.search.interrupts import SIGNALS, TEMPORARY, without_signals
 
 if TYPE_CHECKING:
-    from dltune.search.executors.jobs import Job
+    from dltune.search.executors.job import Job
     from dltune.search.executors.worker import Message, WorkerSetup
 
 HAS_SERVER = sys.platform == "linux"

@@ -54,6 +54,18 @@ class TrialEnded:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TrialPaused:
+    """A trial has trained as far as it was to, and may go on.
+
+    record  what became of it should it not go on: pruned, with its history.
+    kept    the file from which it goes on, as in `Stretch`; empty if there was no room for one.
+    """
+
+    record: TrialRecord
+    kept: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Environment:
     """What a process trains with; told before its first trial ends, and when it has changed.
 
@@ -74,19 +86,45 @@ class Noted:
     text: str
 
 
-Progress = TrialStarted | EpochEnded | TrialEnded | Environment | Noted
+Progress = TrialStarted | EpochEnded | TrialEnded | TrialPaused | Environment | Noted
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """From where to where trials are trained.
+
+    until  after how many epochs each of them pauses, by number; to its end if it is not there.
+    kept   the file that each goes on from (`runs.running.kept_files`), by number; from its start if
+           there is none. A file only saves time: whatever is in it, the numbers are the same.
+    """
+
+    until: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    kept: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+    def of(self, trials: Sequence[Trial]) -> Stretch:
+        """Of these trials alone."""
+        numbers = {trial.number for trial in trials}
+        until, kept = (
+            {number: one for number, one in part.items() if number in numbers}
+            for part in (self.until, self.kept)
+        )
+        return Stretch(until=until, kept=kept)  # type: ignore[arg-type]
+
+
+WHOLE = Stretch()
 
 
 class Executor(Protocol):
     """Trains trials; a context manager that is closed at its end."""
 
     def run(
-        self, trials: Sequence[Trial], *, best: TrialRecord | None
+        self, trials: Sequence[Trial], *, best: TrialRecord | None, stretch: Stretch = WHOLE
     ) -> Generator[Progress, None, None]:
-        """Train the trials; every one ends once, in any order, after it has started.
+        """Train the trials; every one ends or pauses once, in any order, after it has started.
 
-        trials  of any shapes; numbers must differ.
-        best    of the study so far; decides which trials bring a checkpoint.
+        trials   of any shapes; numbers must differ.
+        best     of the study so far; decides which trials bring a checkpoint.
+        stretch  how far they are trained.
 
         What goes wrong inside a trial is its result. KeyboardInterrupt passes through. A caller
         that has enough closes the generator, which ends the training at once.

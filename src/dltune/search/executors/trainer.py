@@ -14,9 +14,10 @@ from dltune.runs.checkpoint import pack_checkpoint
 from dltune.runs.provenance import imported_files
 from dltune.search.data_shelf import DataShelf
 from dltune.search.executors.check import Check, Checked, first_mistake
-from dltune.search.executors.jobs import (
+from dltune.search.executors.job import (
     CANNOT_BE_BUILT,
     Answer,
+    BestSoFar,
     Cohort,
     Job,
     Question,
@@ -28,11 +29,12 @@ from dltune.search.executors.protocol import (
     EpochEnded,
     Progress,
     TrialEnded,
+    TrialPaused,
     TrialStarted,
 )
 from dltune.search.failures import reason_of
 from dltune.search.plan import Plan, StackOption
-from dltune.training.history import Trial, TrialRecord, TrialState
+from dltune.training.history import Trial, TrialState
 
 if TYPE_CHECKING:
     from dltune.data.device import DeviceData
@@ -101,7 +103,7 @@ class Trainer:
         """
         from dltune.training.arithmetic import threads
 
-        best = _BestSoFar(cohort.best)
+        best = BestSoFar(cohort.best)
         with threads(self._cores if cohort.one_worker else None):
             if cohort.stacked:
                 yield from self._stack(cohort, best)
@@ -110,7 +112,7 @@ class Trainer:
                     if not self.interrupted_by:
                         yield from self._alone(trial, cohort, best)
 
-    def _stack(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress | StackFailed]:
+    def _stack(self, cohort: Cohort, best: BestSoFar) -> Iterator[Progress | StackFailed]:
         from dltune.training.engine import Stop, guarded
 
         left = {trial.number: trial for trial in cohort.trials}
@@ -127,7 +129,7 @@ class Trainer:
                     return
                 case Stop():
                     reason = progress.reason
-                case TrialEnded():
+                case TrialEnded() | TrialPaused():
                     del left[progress.record.number]
                     yield progress
                 case _:
@@ -136,7 +138,9 @@ class Trainer:
         if size == 1:
             for progress in self._alone(rest[0], cohort, best):
                 yield progress
-                if isinstance(progress, TrialEnded) and progress.record.state != TrialState.FAILED:
+                if not isinstance(progress, (TrialEnded, TrialPaused)):
+                    continue
+                if progress.record.state is not TrialState.FAILED:
                     # Not the trial was to blame but the stack.
                     yield StackFailed(stack=1, reason=reason, limit=1)
             return
@@ -147,7 +151,7 @@ class Trainer:
             if half and not self.interrupted_by:
                 yield from self._stack(dataclasses.replace(cohort, trials=half), best)
 
-    def _alone(self, trial: Trial, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
+    def _alone(self, trial: Trial, cohort: Cohort, best: BestSoFar) -> Iterator[Progress]:
         from dltune.training.engine import Stop, guarded
 
         training = self._together(dataclasses.replace(cohort, trials=(trial,), stacked=False), best)
@@ -163,12 +167,13 @@ class Trainer:
             # points of the space may be fine. If all are like it, the study stops.
             yield _failed(trial, error)
 
-    def _together(self, cohort: Cohort, best: _BestSoFar) -> Iterator[Progress]:
-        from dltune.runs.training_state import CohortKeeper
+    def _together(self, cohort: Cohort, best: BestSoFar) -> Iterator[Progress]:
+        from dltune.runs.keepers import CohortKeeper
         from dltune.training.loop import train_cohort
 
         configs = {trial.number: trial.config for trial in cohort.trials}
-        first, keeper = cohort.trials[0], CohortKeeper(self._folder, cohort.trials)
+        first, stretch = cohort.trials[0], cohort.stretch.of(cohort.trials)
+        keeper = CohortKeeper(self._folder, cohort.trials, until=stretch.until, kept=stretch.kept)
         for trial in cohort.trials:
             yield TrialStarted(trial=trial)
         for epoch in train_cohort(
@@ -179,12 +184,17 @@ class Trainer:
             trial_seconds=self._trial_seconds,
             interrupted=lambda: self.interrupted_by,
             states=keeper.states(),
+            until=stretch.until,
             watch=keeper.see,
         ):
             if epoch.records:
                 yield EpochEnded(records=epoch.records)
-            if epoch.ended:
+            if epoch.ended or epoch.paused:
                 yield from self._environment(first.config)
+            if epoch.paused:
+                kept = keeper.pause([one.state for one in epoch.paused])
+                for one in epoch.paused:
+                    yield TrialPaused(record=one.record, kept=kept)
             for outcome in epoch.ended:
                 record = outcome.record
                 checkpoint = None
@@ -279,21 +289,3 @@ class Trainer:
 
 def _failed(trial: Trial, error: DltuneError) -> TrialEnded:
     return TrialEnded(record=trial.record(TrialState.FAILED, reason_of(error)), checkpoint=None)
-
-
-class _BestSoFar:
-    """Which trials may be the best of the study, by what this process knows.
-
-    objective  of the best so far; None if there is none.
-    """
-
-    def __init__(self, objective: float | None) -> None:
-        self._objective = objective
-
-    def takes(self, trial: TrialRecord) -> bool:
-        """Whether nothing known is better; of equal ones the study decides by number."""
-        objective = trial.ranked
-        if objective is None or (self._objective is not None and objective > self._objective):
-            return False
-        self._objective = objective
-        return True

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from dltune.search.executors.inherited import threads_in_environment
-from dltune.search.executors.jobs import Told
+from dltune.search.executors.job import Told
 from dltune.search.executors.parent import end_with
 from dltune.search.executors.processes import PRELOADED
-from dltune.search.executors.protocol import EpochEnded, TrialEnded
+from dltune.search.executors.protocol import EpochEnded, TrialEnded, TrialPaused
 from dltune.search.executors.shared_data import MappedShelf
 from dltune.search.executors.trainer import Trainer
 from dltune.search.interrupts import SIGNALS
@@ -198,7 +198,7 @@ def thinned(messages: Iterable[Told]) -> Iterator[Told]:
     newest: dict[int, EpochRecord] = {}
     told = time.perf_counter()
     for one in messages:
-        if isinstance(one, TrialEnded):
+        if isinstance(one, (TrialEnded, TrialPaused)):
             newest.pop(one.record.number, None)
         if not isinstance(one, EpochEnded):
             yield one

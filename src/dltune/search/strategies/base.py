@@ -40,6 +40,11 @@ class Strategy(Protocol):
         """Every option with its value, defaults included: what is stored with the study."""
         ...
 
+    @property
+    def generation(self) -> int | None:
+        """How many proposals are made from the same results; None if none depends on any."""
+        ...
+
     def ask(self, count: int) -> list[Proposal]:
         """The next proposals: at most `count`; fewer where a generation ends, none at the end."""
         ...

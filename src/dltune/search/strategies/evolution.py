@@ -104,6 +104,10 @@ class Evolution:
             "step": self._step,
         }
 
+    @property
+    def generation(self) -> int:
+        return self._population
+
     def ask(self, count: int) -> list[Proposal]:
         start = len(self._points)
         generation = start // self._population

@@ -41,6 +41,10 @@ class GridSearch:
     def options(self) -> Mapping[str, int | float]:
         return {}
 
+    @property
+    def generation(self) -> None:
+        return None
+
     def ask(self, count: int) -> list[Proposal]:
         points: list[Mapping[str, Any]] = list(itertools.islice(self._points, count))
         proposals = [

@@ -44,6 +44,10 @@ class RandomSearch:
     def options(self) -> Mapping[str, int | float]:
         return {}
 
+    @property
+    def generation(self) -> None:
+        return None
+
     def ask(self, count: int) -> list[Proposal]:
         numbers = range(self._next, self._next + count)
         self._next += count

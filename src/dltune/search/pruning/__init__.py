@@ -1,0 +1,1 @@
+"""Which trials of a search are not worth their last epochs: one file a rule."""
