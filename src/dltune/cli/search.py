@@ -113,6 +113,14 @@ def search(
             help="Before the first look.  [default: a share of train.epochs]",
         ),
     ] = None,
+    audit_pruning: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="Train N pruned trials to their ends: would one have won?  [default: 0]",
+        ),
+    ] = 0,
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
     device: options.Device = None,
@@ -138,6 +146,7 @@ def search(
         },
         "prune": prune,
         "prune_options": {"reduction": reduction, "first_rung": first_rung},
+        "audit": audit_pruning,
         "resume": resume,
         "accept_changes": accept_changes,
         "note": note,

@@ -165,10 +165,25 @@ class RunFolder:
                 replace_file(target, content)
         return hashes
 
+    def keep_conditions(self, files: Mapping[Path, bytes], *, threads: int, device: str) -> str:
+        """Note what the trials about to be written were trained with; what of the user's code has
+        changed while the session ran, in words, or nothing.
+
+        files  as for `keep_code`.
+        """
+        before = self.session.code
+        code = self.keep_code(files)
+        changed = [name for name in before if code[name] != before[name]]
+        text = f"{', '.join(changed)} changed while the search ran" if changed else ""
+        accepted = (*self.session.accepted, text) if changed else self.session.accepted
+        self.note(accepted=accepted, code=code, threads=threads, device=device)
+        return text
+
     def append(
         self, trials: Sequence[TrialRecord], checkpoints: Mapping[int, PackedCheckpoint]
     ) -> None:
-        """Write trials that are over, in any order; none of them may be done already.
+        """Write trials that are over, in any order; of those that are done already, only such as
+        were pruned, and have been trained to their ends.
 
         An interrupted one that an earlier session had brought further stays as it was.
 
@@ -242,7 +257,8 @@ class RunFolder:
         trials = [trial.without_history() for trial in trials]
         self.best, self._best_done = self._best_with(trials), self._best_done_with(trials)
         for trial in trials:
-            self._has_doubles |= self.interrupted.pop(trial.number, None) is not None
+            again = trial.number in self.trials  # it had been pruned
+            self._has_doubles |= again or self.interrupted.pop(trial.number, None) is not None
             was_cut = trial.state is TrialState.INTERRUPTED
             (self.interrupted if was_cut else self.trials)[trial.number] = trial
 

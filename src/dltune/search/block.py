@@ -67,7 +67,7 @@ def block_of(
     for one in proposals:
         if one.number in done:
             check_same_values(folder.path, done[one.number], one.values)
-    made = [_trial(one, folder) for one in proposals if pruned or one.number not in done]
+    made = [trial_of(one, folder) for one in proposals if pruned or one.number not in done]
     trials = {one.number: one for one in made if isinstance(one, Trial)}
     over = {number: done[number] for number in trials if number in done}
     histories = read_history(folder.path / HISTORY, over) if over else {}
@@ -86,7 +86,7 @@ def block_of(
     )
 
 
-def _trial(proposal: Proposal, folder: RunFolder) -> Trial | TrialRecord:
+def trial_of(proposal: Proposal, folder: RunFolder) -> Trial | TrialRecord:
     """The trial of a proposal, or what became of it if its values make no valid config."""
     number, values = proposal.number, proposal.values
     seed = trial_seed(folder.about.seed, number)

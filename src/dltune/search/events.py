@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TypedDict
 
 from dltune.training.history import EpochRecord, TrialRecord
 
@@ -55,6 +56,15 @@ class StudyEvent:
     trial: TrialRecord | None = None
     grid_points: int | None = None
     notes: tuple[str, ...] = ()
+
+
+class EventParts(TypedDict, total=False):
+    """The parts of an event that only some kinds have."""
+
+    records: Sequence[EpochRecord]
+    trial: TrialRecord
+    grid_points: int | None
+    notes: tuple[str, ...]
 
 
 class Ending(StrEnum):

@@ -37,7 +37,7 @@ PRUNED_FROM = 64
 class Request:
     """What a search is asked for; None stands for the default, or for "as before" in a resume.
 
-    Raises UsageError for a number of trials below 1.
+    Raises UsageError for a number of trials below 1, or of audited ones below 0.
     """
 
     strategy: str | None
@@ -46,12 +46,18 @@ class Request:
     options: Mapping[str, Any]
     prune: str | None
     prune_options: Mapping[str, Any]
+    audit: int
     note: str
     accept_changes: bool
 
     def __post_init__(self) -> None:
         if self.trials is not None and self.trials < 1:
             raise UsageError(f"--trials {self.trials}: must be at least 1", hint="Try --trials 32.")
+        if self.audit < 0:
+            raise UsageError(
+                f"--audit-pruning {self.audit}: must be at least 0 trials",
+                hint="Try --audit-pruning 10.",
+            )
 
 
 def only_given(options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -70,6 +76,7 @@ class Asked:
     name    of the strategy.
     prune   name of the pruner.
     pruner  None for "none".
+    audit   pruned trials to train to their ends.
     seed    of the study.
     total   trials that there are to be in all.
     """
@@ -78,6 +85,7 @@ class Asked:
     name: str
     prune: str
     pruner: Pruner | None
+    audit: int
     seed: int
     total: int
 
@@ -94,7 +102,15 @@ def asked_anew(typed: Recipe, recipe: Recipe, request: Request) -> Asked:
     total = _total(strategy, name, request.trials)
     together = min(total, strategy.generation or total)
     prune, pruner = _pruner(request, recipe, together)
-    return Asked(strategy=strategy, name=name, prune=prune, pruner=pruner, seed=seed, total=total)
+    return Asked(
+        strategy=strategy,
+        name=name,
+        prune=prune,
+        pruner=pruner,
+        audit=request.audit,
+        seed=seed,
+        total=total,
+    )
 
 
 def _pruner(request: Request, recipe: Recipe, together: int) -> tuple[str, Pruner | None]:
@@ -107,6 +123,7 @@ def _pruner(request: Request, recipe: Recipe, together: int) -> tuple[str, Prune
     if name is None:
         name = DEFAULT_PRUNER if options or together >= PRUNED_FROM else NONE
     pruner = build_pruner(name, options)
+    _check_audit(request, name)
     if pruner is not None:
         try:
             check_acts(name, pruner, trials=together, epochs=longest)
@@ -115,6 +132,14 @@ def _pruner(request: Request, recipe: Recipe, together: int) -> tuple[str, Prune
                 raise
             return NONE, None
     return name, pruner
+
+
+def _check_audit(request: Request, prune: str) -> None:
+    if request.audit and prune == NONE:
+        raise UsageError(
+            f"--audit-pruning {request.audit}: no trial is pruned here",
+            hint="Leave it out, or type --prune halving in a new search.",
+        )
 
 
 def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
@@ -140,6 +165,7 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
         last=max((trial.number for trial in run.trials), default=None),
         trials=request.trials,
     )
+    _check_audit(request, about.pruner)
     strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
     total = _total(strategy, about.strategy, request.trials or about.trials)
     if total > len(run.done):
@@ -148,6 +174,7 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
         strategy=strategy,
         name=about.strategy,
         prune=about.pruner,
+        audit=request.audit,
         pruner=build_pruner(about.pruner, about.pruner_options),
         seed=about.seed,
         total=total,

@@ -14,7 +14,6 @@ from dltune.errors import UsageError
 from dltune.recipe.files import names_file, relocate, relocate_config
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config, FactoryConfig
-from dltune.recipe.validation import probes
 from dltune.runs.about import Session
 from dltune.runs.folder import RunFolder
 from dltune.runs.lock import check_free
@@ -27,6 +26,7 @@ from dltune.search.data_shelf import DataShelf
 from dltune.search.events import StudyEnd, StudyEvent
 from dltune.search.executors.build import WorkersOption, build_executor, check_options
 from dltune.search.executors.protocol import Executor
+from dltune.search.notes import start_notes
 from dltune.search.plan import StackOption
 from dltune.search.preflight import (
     check_factories,
@@ -36,7 +36,6 @@ from dltune.search.preflight import (
 )
 from dltune.search.request import Asked, Request, asked_again, asked_anew, only_given
 from dltune.search.study_loop import StudyLoop
-from dltune.training.schedules import peak_notes
 
 
 def run_study(
@@ -49,6 +48,7 @@ def run_study(
     options: Mapping[str, Any] | None = None,
     prune: str | None = None,
     prune_options: Mapping[str, Any] | None = None,
+    audit: int = 0,
     resume: bool = False,
     accept_changes: bool = False,
     note: str = "",
@@ -69,6 +69,7 @@ def run_study(
     prune     which trials end early: "none", "halving", "hyperband", "median" or "bad-start"; None:
               halving where many are compared, else none.
     prune_options  of it, likewise.
+    audit     pruned trials that are trained to their ends after all, drawn by chance.
     resume    go on with the study in `path`. What is given must be what it was started with;
               `trials` may be more.
     accept_changes  whether a resume may go on with other data, code or torch than before.
@@ -95,6 +96,7 @@ def run_study(
         options=only_given(options),
         prune=prune,
         prune_options=only_given(prune_options),
+        audit=audit,
         note=note,
         accept_changes=accept_changes,
     )
@@ -165,13 +167,11 @@ def _search(study: _Study, shelf: DataShelf, on_event: Callable[[StudyEvent], No
         pruner=pruner,
         executor=study.executor,
         total=folder.about.trials,
+        audit=study.asked.audit,
         data_hashes=shelf.hashes,
         on_event=on_event,
     )
-    notes = [*_changes(folder.session), *_seed_note(folder), *folder.notes]
-    if dataset is not None:
-        ends = map(folder.recipe.config, probes(folder.recipe.space))
-        notes += [*dataset.notes, *peak_notes(ends, examples=len(dataset.train))]
+    notes = start_notes(folder, study.asked, dataset)
     # What the imported libraries have made never dies; looking through it at every full
     # garbage collection is 3 % of the time of a search over small models.
     gc.freeze()
@@ -181,22 +181,6 @@ def _search(study: _Study, shelf: DataShelf, on_event: Callable[[StudyEvent], No
         gc.unfreeze()
         if folder.about.data.task is None and shelf.newest is not None:
             folder.change(data=facts_of(shelf.newest))
-
-
-def _changes(session: Session) -> list[str]:
-    """A line about what has changed since the session before."""
-    if session.mended:
-        return [f"{'; '.join(session.mended)}, and no trial is complete: all are trained again"]
-    return [f"going on though {'; '.join(session.accepted)}"] if session.accepted else []
-
-
-def _seed_note(folder: RunFolder) -> list[str]:
-    """A line about a seed in the recipe, which a search does not use."""
-    seed = folder.recipe.table.get("train", {}).get("seed")
-    if seed is None:
-        return []
-    of_study = f"--seed {folder.about.seed} and its number"
-    return [f"train.seed = {seed} plays no part in a search: a trial's seed is made of {of_study}"]
 
 
 def _start(typed: Recipe | None, path: Path, request: Request, means: _Means) -> _Study:
@@ -264,7 +248,7 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) 
             return shelf.dataset(config.data)
 
         changes: dict[str, tuple[str, ...]] = {}
-        if not run.has_complete or asked.total > len(run.done):  # else nothing is trained
+        if not run.has_complete or asked.total > len(run.done) or asked.audit:  # else none trains
             accept = request.accept_changes
             if all(map(names_file, run.about.data_hashes)):
                 # Before they are loaded, as other files may not even be such data.
@@ -275,7 +259,7 @@ def _reopen(recipe: Recipe | None, path: Path, request: Request, means: _Means) 
             changes = check_same_conditions(run, shelf.hashes, accept=accept)
         if changes:  # what trained with other data or code begins anew
             forget_running(path)
-        left = asked.total - (0 if "mended" in changes else len(run.done))
+        left = asked.total - (0 if "mended" in changes else len(run.done)) + asked.audit
         executor = means.executor(path, stored, run.about.origin, config, left)
         if left:
             check_trainable(

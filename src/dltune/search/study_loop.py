@@ -7,15 +7,17 @@ import dataclasses
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from dltune.runs.checkpoint import PackedCheckpoint
 from dltune.runs.folder import RunFolder
 from dltune.runs.provenance import imported_files
 from dltune.runs.running import forget_running, keep_only, kept_files
-from dltune.search.block import ASK_AT_ONCE, block_of
-from dltune.search.events import Ending, EventKind, StudyEnd, StudyEvent
+from dltune.search.audit import audit_reason, drawn
+from dltune.search.block import ASK_AT_ONCE, block_of, trial_of
+from dltune.search.events import Ending, EventKind, EventParts, StudyEnd, StudyEvent
 from dltune.search.executors.protocol import (
+    WHOLE,
     Environment,
     EpochEnded,
     Executor,
@@ -33,7 +35,6 @@ from dltune.search.rungs import Rungs
 from dltune.search.running import Running
 from dltune.search.strategies.base import Proposal, Strategy
 from dltune.training.history import (
-    EpochRecord,
     Trial,
     TrialRecord,
     TrialState,
@@ -55,15 +56,6 @@ SECONDS_TO_END = 7.0
 LONGEST_UNWRITTEN_SECONDS = 5.0
 
 
-class About(TypedDict, total=False):
-    """The parts of an event that only some kinds have."""
-
-    records: Sequence[EpochRecord]
-    trial: TrialRecord
-    grid_points: int | None
-    notes: tuple[str, ...]
-
-
 class StudyLoop:
     """One session of a study.
 
@@ -73,6 +65,7 @@ class StudyLoop:
     pruner    looks at the trials of a block; None lets all train to their ends.
     executor  trains; hundreds of trials at once, which end in any order.
     total     trials there are to be in the end, more than the highest number in the folder.
+    audit     pruned trials that are trained to their ends after all.
     data_hashes  SHA-256 by source of what has been loaded; it may grow while trials train.
     on_event  called with every event.
     """
@@ -86,14 +79,15 @@ class StudyLoop:
         pruner: Pruner | None,
         executor: Executor,
         total: int,
+        audit: int = 0,
         data_hashes: Mapping[str, str],
         on_event: Callable[[StudyEvent], None],
     ) -> None:
         self._folder, self._strategy, self._executor = folder, strategy, executor
-        self._told, self._pruner = told, pruner
+        self._told, self._pruner, self._audited = told, pruner, audit
         self._total, self._data_hashes, self._on_event = total, data_hashes, on_event
         self._rungs = Rungs(None, [], over={}, kept={})  # of the present block
-        self._resumed_from = len(folder.trials)
+        self._trained = 0  # trials that this session has brought to an end
         self._trials = dict(folder.trials)  # written or not
         self._best = next(iter(best_trials(folder.trials.values(), 1)), None)
         self._best_cut: TrialRecord | None = None  # of those that this session's end cuts off
@@ -118,7 +112,8 @@ class StudyLoop:
                 stopped_by = interrupts.reason or str(Interruption())
                 ending, reason = Ending.INTERRUPTED, f"{stopped_by}; --resume goes on from here"
             finally:
-                self._pending |= {one.number: one for one in self._running.interrupted()}
+                cut = self._running.interrupted()
+                self._pending |= {one.number: one for one in cut if one.number not in self._trials}
                 self._write()
                 self._folder.sort()
             self._folder.end(ending.value)
@@ -129,7 +124,7 @@ class StudyLoop:
             path=self._folder.path,
             ending=ending,
             reason=reason,
-            trained=len(trials) - self._resumed_from,
+            trained=self._trained,
             total=self._total,
             trials=tuple(trials[number] for number in sorted(trials)),
             best=self._folder.best,
@@ -157,7 +152,20 @@ class StudyLoop:
                 return Ending.STOPPED, self._first.reason
             self._strategy.tell([self._trials[proposal.number] for proposal in proposals])
             told += len(proposals)
+        self._audit(interrupts)
         return Ending.COMPLETE, ""
+
+    def _audit(self, interrupts: Interrupts) -> None:
+        """Train some pruned trials to their ends; one that is cut off stays pruned."""
+        chosen = drawn(self._trials.values(), self._folder.about.seed, self._audited)
+        trials = [
+            trial_of(Proposal(number=one.number, values=one.values), self._folder) for one in chosen
+        ]
+        if trials:
+            whole = [one for one in trials if isinstance(one, Trial)]
+            self._train_stretch(whole, WHOLE, interrupts)
+        if interrupts.requested:
+            raise Interruption(interrupts.requested)
 
     def _block(self, proposals: Sequence[Proposal]) -> Rungs:
         """The trials of a block; a proposal whose values make no valid config is over at once."""
@@ -227,11 +235,18 @@ class StudyLoop:
         """Take in a trial that is over; of the checkpoints, only those of the best are kept."""
         bare = trial.without_history()
         kept = {} if checkpoint is None else {trial.number: checkpoint}
+        pruned = self._trials.get(trial.number)
+        if pruned is not None:  # then this is an audit
+            if trial.state is TrialState.INTERRUPTED:
+                return
+            trial = dataclasses.replace(trial, reason=audit_reason(pruned, trial))
+            bare = trial.without_history()
         self._pending[trial.number] = trial
         if trial.state is TrialState.INTERRUPTED:
             self._best_cut = better(self._best_cut, bare)
             self._cut_checkpoint = kept if self._best_cut is bare else self._cut_checkpoint
             return
+        self._trained += 1
         self._trials[trial.number] = bare
         self._best = better(self._best, bare)
         self._checkpoint = kept if self._best is bare else self._checkpoint
@@ -263,17 +278,12 @@ class StudyLoop:
         if known is not None:
             # This process has imported what loads the data, and looked at the model's file.
             files = {**imported_files(self._folder.code_folders), **known.files}
-            before = self._folder.session.code
-            code = self._folder.keep_code(files)
-            changed = [name for name in before if code[name] != before[name]]
-            if changed:
-                text = f"{', '.join(changed)} changed while the search ran"
+            text = self._folder.keep_conditions(files, threads=known.threads, device=known.device)
+            if text:
                 self._report(EventKind.NOTED, notes=(text,))
-                self._folder.note(accepted=(*self._folder.session.accepted, text))
-            self._folder.note(code=code, threads=known.threads, device=known.device)
         self._folder.note(data={**self._folder.session.data, **self._data_hashes})
 
-    def _report(self, kind: EventKind, **about: Unpack[About]) -> None:
+    def _report(self, kind: EventKind, **about: Unpack[EventParts]) -> None:
         self._on_event(
             StudyEvent(
                 kind=kind,
