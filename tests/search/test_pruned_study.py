@@ -140,13 +140,13 @@ def test_evolution_is_pruned_by_generations(recipe: Recipe, tmp_path: Path) -> N
 
 def test_many_are_halved_by_themselves(recipe: Recipe, tmp_path: Path) -> None:
     fast = parse_recipe(TEXT, folder=tmp_path, overrides=["train.epochs=3"])
-    search(fast, tmp_path / "many", prune=None, trials=64, stack=64)
+    search(fast, tmp_path / "many", prune=None, trials=100, stack=100)
     search(fast, tmp_path / "few", prune=None, trials=8)
     many, few = (load_run(tmp_path / name).about for name in ("many", "few"))
     assert (many.pruner, many.pruner_options) == ("halving", {"reduction": 3})
     assert (few.pruner, few.pruner_options) == ("none", {})
     short = parse_recipe(TEXT, folder=tmp_path, overrides=["train.epochs=1"])
-    search(short, tmp_path / "short", prune=None, trials=64, stack=64)
+    search(short, tmp_path / "short", prune=None, trials=100, stack=100)
     assert load_run(tmp_path / "short").about.pruner == "none"
 
 

@@ -94,7 +94,7 @@ def search(
             show_default=False,
             autocompletion=_pruner_names,
             help="Which trials end early: none, halving, hyperband, median or bad-start.  "
-            "[default: halving from 64 trials on]",
+            "[default: halving from 100 trials on]",
         ),
     ] = None,
     reduction: Annotated[

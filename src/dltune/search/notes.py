@@ -36,7 +36,8 @@ def _pruning_note(asked: Asked, epochs: int) -> list[str]:
     shown = [str(rung) for rung in rungs]
     many = len(shown) > 3
     listed = f"{shown[0]}, {shown[1]}, ..., {shown[-1]}" if many else " and ".join(shown)
-    looks = f"{asked.prune}: trials are looked at after epoch {listed} of {epochs}"
+    word = "epoch" if len(shown) == 1 else "epochs"
+    looks = f"{asked.prune}: trials are looked at after {word} {listed} of {epochs}"
     return [f"{looks}, and the worse ones end; --prune none trains all to their ends"]
 
 
