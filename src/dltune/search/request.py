@@ -27,8 +27,8 @@ from dltune.search.strategies.registry import build_strategy
 DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
 DEFAULT_SEED = 0
 
-# Of the rules, halving saves most (docs/benchmarks.md, pruning). Of a hundred trials a ninth, eleven,
-# come to their end: as many as the table of the best shows.
+# Of the rules, halving saves most (docs/benchmarks.md, pruning). Of a hundred trials a ninth comes
+# to its end: eleven, as many as the table of the best shows.
 DEFAULT_PRUNER = "halving"
 PRUNED_FROM = 100
 
