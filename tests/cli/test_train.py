@@ -322,3 +322,23 @@ def test_after_three_tenths_a_training_has_diverged(dltune, folder: Path) -> Non
     assert "trial 0 diverged after 4 epochs: non-finite loss in epoch 4" in " ".join(
         found.out.split()
     )
+
+
+def test_settings_that_change_are_trained_again_from_best_toml(dltune, folder: Path) -> None:
+    tiny = (folder / "tiny.toml").read_text()
+    lines = '\n[replay]\n"optim.lr" = [[1, 0.02], [2, 0.005]]\n'
+    (folder / "moving.toml").write_text(tiny + lines)
+    words = ("--set", "optim.lr=0.01", "--set", "train.epochs=3")
+    assert dltune("train", "moving.toml", *words, "--name", "first").code == 0
+    rows = epochs_of(folder / "runs" / "first")
+    assert [float(row["lr"]) for row in rows] == [0.01, 0.02, 0.005]
+    assert dltune("train", "runs/first/best.toml", "--name", "again").code == 0
+    for one, other in zip(rows, epochs_of(folder / "runs" / "again"), strict=True):
+        assert one | {"seconds": ""} == other | {"seconds": ""}
+    forked = dltune("train", "--fork", "runs/first", "--from", "last", "--set", "train.epochs=5")
+    assert forked.code == 0
+    more = epochs_of(folder / "runs" / "first-fork-1")[3:]
+    assert [float(row["lr"]) for row in more] == [0.005, 0.005]
+    assert dltune("diagnose", "runs/first").code in (0, 1)
+    refused = dltune("train", "moving.toml", "--set", 'replay."optim.lrr"=[[1,0.1]]')
+    assert refused.code == 2

@@ -21,7 +21,8 @@ from dltune.lr.validation.plan import describe_plan
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.schema import Config
 from dltune.training.history import Trial
-from dltune.training.loop import TrialOutcome, train_cohort
+from dltune.training.loop import train_cohort
+from dltune.training.outcome import TrialOutcome
 
 IRIS = 'data.source = "sklearn:iris"\nmodel.hidden = [16]\ntrain.device = "cpu"\n'
 HERE = Path()

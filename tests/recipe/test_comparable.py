@@ -20,6 +20,7 @@ from dltune.recipe.comparable import (
 )
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe
+from dltune.recipe.replay import SECTION as REPLAY
 from dltune.recipe.schema import DataConfig, SplitConfig
 from dltune.recipe.schema_keys import is_table_path, known_paths
 
@@ -49,7 +50,7 @@ def test_trials_may_react_to_their_histories_each_in_its_way(key: str) -> None:
 
 
 def test_no_line_is_about_a_setting_that_there_is_not() -> None:
-    assert set(BEARINGS) - set(WHOLE) <= set(known_paths())
+    assert set(BEARINGS) - set(WHOLE) <= {*known_paths(), REPLAY}
 
 
 def test_a_section_that_is_not_decided_on_is_told() -> None:

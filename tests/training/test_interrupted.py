@@ -12,7 +12,8 @@ import torch
 from dltune.data.device import DeviceData
 from dltune.recipe.files import parse_recipe
 from dltune.training.history import Trial, TrialState
-from dltune.training.loop import TrialOutcome, train_cohort
+from dltune.training.loop import train_cohort
+from dltune.training.outcome import TrialOutcome
 
 EPOCHS = 5
 UPDATES = 4  # an epoch: 106 training examples in batches of 32

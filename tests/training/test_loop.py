@@ -13,7 +13,8 @@ import torch
 from dltune.data.device import DeviceData, Tensors
 from dltune.errors import TrainingError
 from dltune.training.history import EpochRecord, Trial, TrialState
-from dltune.training.loop import TrialOutcome, train_cohort
+from dltune.training.loop import train_cohort
+from dltune.training.outcome import TrialOutcome
 from tests.training.configs import make_config
 
 SMALL = {"model": {"hidden": [16], "dropout": 0.2}, "train": {"epochs": 4, "batch_size": 32}}

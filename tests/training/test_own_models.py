@@ -10,7 +10,8 @@ import torch
 
 from dltune.data.device import DeviceData
 from dltune.training.history import Trial, TrialState
-from dltune.training.loop import TrialOutcome, train_cohort
+from dltune.training.loop import train_cohort
+from dltune.training.outcome import TrialOutcome
 from tests.training.configs import make_config
 
 HEAD = """

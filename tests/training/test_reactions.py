@@ -18,7 +18,8 @@ from dltune.data.device import DeviceData
 from dltune.recipe.schema import Config
 from dltune.training.engine import Stop
 from dltune.training.history import EpochRecord, Trial, TrialState
-from dltune.training.loop import Cohort, TrialOutcome
+from dltune.training.loop import Cohort
+from dltune.training.outcome import TrialOutcome
 from dltune.training.reactions import MOST_REACTIONS, Reactions, lr_scale
 from dltune.training.schedules import lr_factor
 from dltune.training.state import TrainingState

@@ -13,7 +13,8 @@ import torch
 from dltune.data.device import DeviceData
 from dltune.training.engine import Stop
 from dltune.training.history import Trial, TrialState
-from dltune.training.loop import Cohort, TrialOutcome
+from dltune.training.loop import Cohort
+from dltune.training.outcome import TrialOutcome
 from dltune.training.state import TrainingState
 from tests.training.stacked.test_engine import (
     MODELS,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # what a training needs takes seconds to import: inside, once
     from dltune.recipe.recipe import Recipe
     from dltune.recipe.schema import Config
     from dltune.runs.keepers import StateKeeper
-    from dltune.training.loop import Cohort, CohortEpoch, TrialOutcome
+    from dltune.training.loop import Cohort, CohortEpoch
+    from dltune.training.outcome import TrialOutcome
     from dltune.training.state import TrainingState
 
 

@@ -18,7 +18,8 @@ from dltune.training.history import EpochRecord
 if TYPE_CHECKING:  # torch takes seconds to import, pydantic half of one
     from dltune.recipe.schema import Config
     from dltune.training.engine import Stop
-    from dltune.training.loop import CohortEpoch, TrialOutcome
+    from dltune.training.loop import CohortEpoch
+    from dltune.training.outcome import TrialOutcome
 
 PLAIN_LINES = 10  # of a whole training, where nobody watches
 SPARE_LINES = 3  # of the terminal, above the panel: what is written there can be read

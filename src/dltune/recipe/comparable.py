@@ -90,6 +90,7 @@ BEARINGS: Mapping[str, Bearing] = {
         OTHER_UNITS,
         lambda config: config.objective.loss == "huber" and config.objective.huber_delta,
     ),
+    "replay": _free("it changes what a training goes on with, and not how it is measured"),
     "objective.target_error": _free("the diagnosis reads it; nothing is trained or ranked by it"),
 }
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from dltune.errors import RecipeError
 from dltune.recipe.edits import REMOVED, Commented, comment_at, edit_text
+from dltune.recipe.replay import SECTION, range_mistakes
 from dltune.recipe.schema import Config
 from dltune.recipe.schema_keys import is_table_path
 from dltune.recipe.space import Space
@@ -86,6 +87,7 @@ def recipe_from_table(table: dict[str, Any], *, text: str, folder: Path) -> Reci
     tree = builder.build(table)
     space = Space(tuple(builder.dimensions))
     mistakes = builder.problems + find_mistakes(tree, space)
+    mistakes += range_mistakes(table.get(SECTION), [one.path for one in space.dimensions])
     if mistakes:
         raise RecipeError("\n".join(mistakes))
     return Recipe(table=table, space=space, folder=folder, text=text, tree=tree)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dltune.recipe.replay import Replay, changed, values_at
 from dltune.recipe.schema_model import (
     Activation,
     CnnConfig,
@@ -42,6 +43,7 @@ from dltune.recipe.schema_schedule import (
     StepConfig,
 )
 from dltune.recipe.section import (
+    BatchSize,
     BelowOne,
     Count,
     CountOrNever,
@@ -192,19 +194,11 @@ class RegularizeConfig(Section):
     )
 
 
-def _check_batch_size(value: Any) -> int | str:
-    # One check instead of a union, whose errors would name both arms.
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if whole or (isinstance(value, str) and value == "full"):
-        return value  # type: ignore[no-any-return]
-    raise refusal('must be a whole number, at least 1, or "full"')
-
-
 class TrainConfig(Section):
     """How long and with which batches one model is trained."""
 
     epochs: Count = Field(default=20, description="passes over the training set")
-    batch_size: Annotated[int | Literal["full"], PlainValidator(_check_batch_size)] = Field(
+    batch_size: BatchSize = Field(
         default=64, description='examples a batch, or "full" for the whole training set'
     )
     accumulate: Count = Field(default=1, description="batches whose gradients make one step")
@@ -265,6 +259,12 @@ class Config(Section):
     objective: ObjectiveConfig = Field(
         default_factory=ObjectiveConfig, description="what is minimised"
     )
+    replay: Replay = Field(default_factory=dict, description="what changes after given epochs")
+
+    def at(self, epochs: int) -> Config:
+        """What a training goes on with once so many epochs are over: see `recipe.replay`."""
+        values = values_at(self.replay, epochs)
+        return self.model_copy(update=changed(dict(self), values)) if values else self
 
 
 def flatten(config: BaseModel) -> dict[str, Any]:
@@ -288,4 +288,8 @@ def _flatten_into(flat: dict[str, Any], table: dict[str, Any], prefix: str) -> N
         if isinstance(value, dict):
             _flatten_into(flat, value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + key] = _listed(value)
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(one) for one in value] if isinstance(value, (tuple, list)) else value

@@ -8,6 +8,7 @@ from typing import Annotated, get_args, get_origin
 from pydantic import Tag
 from pydantic.fields import FieldInfo
 
+from dltune.recipe.replay import SECTION as REPLAY
 from dltune.recipe.schema import Config, DataConfig, FactoryConfig, Section
 from dltune.recipe.section import NEVER
 
@@ -43,12 +44,13 @@ def section_variants(section: str) -> dict[str, type[Section]]:
 
 @cache
 def section_names() -> tuple[str, ...]:
-    """The sections of a recipe in their order, without subtables.
+    """The sections of a recipe in their order, without subtables, and without `[replay]`, whose
+    keys are those of the others.
 
     >>> section_names()[:3]
     ('data', 'model', 'optim')
     """
-    return tuple(Config.model_fields)
+    return tuple(name for name in Config.model_fields if name != REPLAY)
 
 
 def is_table_path(path: str) -> bool:
@@ -57,7 +59,7 @@ def is_table_path(path: str) -> bool:
     >>> is_table_path("optim"), is_table_path("data.split"), is_table_path("optim.lr")
     (True, True, False)
     """
-    return path == "" or path in section_names() or path in SUBTABLES
+    return path in ("", REPLAY) or path in section_names() or path in SUBTABLES
 
 
 def setting_keys(model: type[Section]) -> dict[str, FieldInfo]:

@@ -6,9 +6,9 @@ lives in the type so that the error message, the reference page and the check ar
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 
@@ -73,3 +73,14 @@ Betas = Annotated[tuple[BelowOne, BelowOne], BeforeValidator(_pair_from_list)]
 Text = Annotated[str, Field(min_length=1)]
 PositiveOrNever = Annotated[Positive | None, NEVER]
 CountOrNever = Annotated[Count | None, NEVER]
+
+
+def _check_batch_size(value: Any) -> int | str:
+    # One check instead of a union, whose errors would name both arms.
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if whole or (isinstance(value, str) and value == "full"):
+        return value  # type: ignore[no-any-return]
+    raise refusal('must be a whole number, at least 1, or "full"')
+
+
+BatchSize = Annotated[int | Literal["full"], PlainValidator(_check_batch_size)]

@@ -23,6 +23,7 @@ from dltune.recipe.ranges import (
     kind_of,
     parse_range,
 )
+from dltune.recipe.replay import SECTION as REPLAY
 from dltune.recipe.schema_keys import is_table_path
 from dltune.recipe.space import Dimension
 from dltune.recipe.toml import shown
@@ -120,6 +121,8 @@ class TreeBuilder:
     def build(self, content: Any, place: _Place | None = None) -> Node:
         """The tree of a table, list or value; mistakes are collected, not raised."""
         place = place or _Place()
+        if place.path == REPLAY:  # whose keys are dotted paths, and whose values no ranges
+            return Fixed(content)
         if isinstance(content, dict):
             return self._build_dict(content, place)
         if isinstance(content, list) and holds_table(content):

@@ -19,7 +19,8 @@ FREE_IN_A_STACK: dict[str, bool | set[str]] = {
     "optim": True,
     "schedule": True,
     "regularize": True,
-    "train": {"seed", "epochs"},
+    "train": {"seed", "epochs", "on_divergence"},
+    "replay": True,
     "objective": {"target_error", "huber_delta"},
 }
 FREE_IN_A_MODEL = {"dropout"}  # of the built-in models

@@ -11,27 +11,17 @@ import math
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from pathlib import Path
 
-import torch
-
 from dltune.data.device import DeviceData
-from dltune.training.base_learner import Final
 from dltune.training.engine import Engine, Stop
-from dltune.training.history import EpochRecord, Trial, TrialRecord, TrialState
+from dltune.training.history import EpochRecord, Trial, TrialState
 from dltune.training.measure import measured_examples
 from dltune.training.memory import keep_freed_memory
 from dltune.training.monitor import Monitor
+from dltune.training.outcome import Paused, TrialOutcome, outcome_of
 from dltune.training.state import TrainingState
 
 NOTHING_KEPT: Mapping[int, TrainingState] = {}
 TO_THE_END: Mapping[int, int] = {}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrialOutcome:
-    """What became of a trial, and the weights of its best epoch (empty if no epoch was good)."""
-
-    record: TrialRecord
-    weights: dict[str, torch.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,18 +38,6 @@ class CohortEpoch:
     ended: Sequence[TrialOutcome]
     improved: Collection[int] = ()
     paused: Sequence[Paused] = ()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Paused:
-    """A trial that may go on.
-
-    state   from which it can.
-    record  what became of it should it not go on: pruned, by the figures of its curve.
-    """
-
-    state: TrainingState
-    record: TrialRecord
 
 
 def train_cohort(
@@ -159,7 +137,7 @@ class Cohort:
 
         Raises what `train_cohort` does, and in a stack whatever a model raises.
         """
-        self._engine.put(states)
+        self._engine.put([_for_next(state.trial, state) for state in states])
         for state in states:
             monitor = Monitor(state.trial, seconds=self._trial_seconds, history=state.history)
             self._monitors[state.trial.number] = monitor
@@ -169,8 +147,11 @@ class Cohort:
 
         Not after an epoch that was interrupted.
         """
+        monitors = self._monitors
         return {
-            number: dataclasses.replace(state, history=tuple(self._monitors[number].history))
+            number: dataclasses.replace(
+                state, trial=monitors[number].trial, history=tuple(monitors[number].history)
+            )
             for number, state in self._engine.take(trials).items()
         }
 
@@ -196,13 +177,14 @@ class Cohort:
         return [
             Paused(
                 state=states[number],
-                record=_outcome(monitor, None, self._engine, self._examples).record,
+                record=outcome_of(monitor, None, self._engine, self._examples).record,
             )
             for number, monitor in reached.items()
         ]
 
     def run_epoch(self) -> CohortEpoch:
         """One more epoch of every living trial."""
+        self._replay()
         records, improved, lost, over = [], [], [], []
         outliving = [number for number, one in self._monitors.items() if one.reactions.outlives]
         before = self._engine.take(outliving)  # between two epochs, each is in a good state
@@ -230,6 +212,16 @@ class Cohort:
             over += [monitor.interrupt(reason) for monitor in cut]
         return CohortEpoch(records=records, ended=self._let_go(over), improved=improved)
 
+    def _replay(self) -> None:
+        """Give trials whose settings change now those of their next epoch."""
+        turns = [number for number, one in self._monitors.items() if len(one.history) in one.turns]
+        if turns:
+            states = self._engine.take(turns)
+            self._engine.drop(turns)
+            self._engine.put(
+                [_for_next(self._monitors[number].trial, one) for number, one in states.items()]
+            )
+
     def _go_back(self, states: Mapping[int, TrainingState]) -> None:
         """Let trials stand again where they stood before an epoch, which they have had all the
         same: their schedules move on.
@@ -255,38 +247,12 @@ class Cohort:
         for number in numbers:
             del self._monitors[number]
         return [
-            _outcome(monitor, finals.get(number), self._engine, self._examples)
+            outcome_of(monitor, finals.get(number), self._engine, self._examples)
             for number, monitor in zip(numbers, monitors, strict=True)
         ]
 
 
-def _outcome(
-    monitor: Monitor, final: Final | Stop | None, engine: Engine, examples: Mapping[str, int]
-) -> TrialOutcome:
-    trial, best, good = monitor.trial, monitor.best, monitor.usable
-    stop = monitor.stop
-    if isinstance(final, Stop):
-        stop, final, good = final, None, False
-    train = final.train if final else None
-    if final is None:  # then the train error is that of the curve, and there is no test error
-        curve = examples["curve"]
-        examples = {"train": curve, "curve": curve, "dev": examples["dev"]} if best else {}
-    record = trial.record(
-        stop.state if stop else TrialState.COMPLETE,
-        stop.reason if stop else "",
-        objective=monitor.objective(best) if best and good else None,
-        best_epoch=best.epoch if best else None,
-        train_loss=train.loss if train else best.train_loss if best else None,
-        train_error=train.error if train else best.train_error if best else None,
-        dev_loss=best.dev_loss if best else None,
-        dev_error=best.dev_error if best else None,
-        test_loss=final.test.loss if final and final.test else None,
-        test_error=final.test.error if final and final.test else None,
-        train_dev_error=final.train_dev.error if final and final.train_dev else None,
-        epochs=len(monitor.history),
-        examples=examples,
-        parameters=engine.parameters(trial.number),
-        seconds=math.fsum(record.seconds for record in monitor.history),
-        history=tuple(monitor.history),
-    )
-    return TrialOutcome(record=record, weights=final.weights if final else {})
+def _for_next(trial: Trial, state: TrainingState) -> TrainingState:
+    """A state as the engine trains it on: with the settings of its next epoch."""
+    config = trial.config.at(state.epochs)
+    return dataclasses.replace(state, trial=dataclasses.replace(trial, config=config))

@@ -23,6 +23,7 @@ class Monitor:
     history  the epochs that it has had, and has outlived.
 
     reactions  of the trial to its epochs.
+    turns      the numbers of epochs after which its settings change.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Monitor:
         self.best: EpochRecord | None = None
         self.stop: Stop | None = None
         self.reactions = Reactions(trial.config)
+        self.turns = {epoch for points in trial.config.replay.values() for epoch, _ in points}
         for record in history:
             self.see(record)
         self.stop = None

@@ -17,7 +17,8 @@ from dltune.data.device import DeviceData, Tensors
 from dltune.models.activations import ACTIVATIONS
 from dltune.training.engine import Stop
 from dltune.training.history import Trial, TrialState
-from dltune.training.loop import CohortEpoch, TrialOutcome, train_cohort
+from dltune.training.loop import CohortEpoch, train_cohort
+from dltune.training.outcome import TrialOutcome
 from tests.training.configs import make_config
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
