@@ -14,7 +14,7 @@ from dltune.search.strategies.base import Proposal, Strategy
 from dltune.search.strategies.registry import STRATEGIES, build_strategy
 from dltune.training.history import TrialRecord, TrialState
 
-WITH_CHANCE = ["evolution", "random"]
+WITH_CHANCE = ["evolution", "pbt", "random"]
 WITHOUT_CHANCE = ["grid"]
 
 SPACES = {

@@ -48,7 +48,7 @@ def search(
             metavar="NAME",
             show_default=False,
             autocompletion=_strategy_names,
-            help="How configs are chosen: evolution, grid or random.  [default: random]",
+            help="How configs are chosen: evolution, grid, pbt or random.  [default: random]",
         ),
     ] = None,
     trials: Annotated[
@@ -86,6 +86,22 @@ def search(
     ] = None,
     step: Annotated[
         float | None, _evolution_option("size of a mutation, in ranges.", "0.1", "SHARE")
+    ] = None,
+    interval: Annotated[
+        int | None,
+        typer.Option(
+            metavar="EPOCHS",
+            show_default=False,
+            help="Pbt: between two turns.  [default: a tenth of train.epochs]",
+        ),
+    ] = None,
+    replaced: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            show_default=False,
+            help="Pbt: of the population, at each turn.  [default: 0.2]",
+        ),
     ] = None,
     prune: Annotated[
         str | None,
@@ -143,6 +159,8 @@ def search(
             "parents": parents,
             "mutation": mutation,
             "step": step,
+            "interval": interval,
+            "replaced": replaced,
         },
         "prune": prune,
         "prune_options": {"reduction": reduction, "first_rung": first_rung},

@@ -23,6 +23,7 @@ from dltune.recipe.space import Space
 from dltune.recipe.tree import Branch, FilePath, Items, Node, Slot, Table, TreeBuilder, resolve
 from dltune.recipe.validation import config_mistakes, find_mistakes
 
+NOTHING: Mapping[str, Any] = {}
 RANGES_SHOWN = 3  # as many as fit on a line of a terminal
 
 
@@ -93,11 +94,14 @@ def recipe_from_table(table: dict[str, Any], *, text: str, folder: Path) -> Reci
     return Recipe(table=table, space=space, folder=folder, text=text, tree=tree)
 
 
-def recipe_text_with(recipe: Recipe, values: Mapping[str, Any]) -> str:
+def recipe_text_with(
+    recipe: Recipe, values: Mapping[str, Any], *, replay: Mapping[str, Any] = NOTHING
+) -> str:
     """The recipe's text with every range replaced by its value; comments stay.
 
     values  one value for each active dimension, by name, as for `Recipe.config`. A choice of
             tables becomes the keys of the chosen one.
+    replay  what of it changes while it is trained, as in `[replay]`.
 
     >>> import tomllib
     >>> text = 'data.source = "a.csv"\\ntrain.epochs = {int = [1, 9]}  # passes\\n'
@@ -107,7 +111,8 @@ def recipe_text_with(recipe: Recipe, values: Mapping[str, Any]) -> str:
     train.epochs = 5  # passes
     """
     recipe.config(values)
-    return edit_text(recipe.text, _fixed_values(recipe, values))
+    fixed = edit_text(recipe.text, _fixed_values(recipe, values))
+    return edit_text(fixed, {(SECTION, key): points for key, points in replay.items()})
 
 
 def _fixed_values(recipe: Recipe, values: Mapping[str, Any]) -> dict[FilePath, Any]:

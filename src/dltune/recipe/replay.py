@@ -113,6 +113,16 @@ def values_at(replay: Mapping[str, Sequence[tuple[int, float]]], epochs: int) ->
     return held
 
 
+def replay_of(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The `[replay]` of a config that was flattened.
+
+    >>> replay_of({"optim.lr": 0.1, "replay.optim.lr": [[6, 0.003]]})
+    {'optim.lr': [[6, 0.003]]}
+    """
+    prefix = f"{SECTION}."
+    return {key.removeprefix(prefix): one for key, one in flat.items() if key.startswith(prefix)}
+
+
 def changed(sections: Mapping[str, Section], values: Mapping[str, float]) -> dict[str, Section]:
     """The sections in which something has these values, by name."""
     found: dict[str, Section] = {}

@@ -20,6 +20,7 @@ from typing import Any
 
 from dltune.recipe.files import parse_recipe
 from dltune.recipe.recipe import Recipe, recipe_text_with
+from dltune.recipe.replay import replay_of
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.about import FORMAT, About, Session
 from dltune.runs.checkpoint import FOLDER, BestWeights, PackedCheckpoint
@@ -274,7 +275,7 @@ class RunFolder:
             (self.path / BEST_RECIPE).unlink(missing_ok=True)
             return
         title = f"# Trial {best.number} of {self.path.name}: {self.about.metric} {best.objective!r}"
-        fixed = recipe_text_with(self.recipe, best.values)
+        fixed = recipe_text_with(self.recipe, best.values, replay=replay_of(best.config))
         # With the trial's own seed: `dltune train best.toml` trains this very trial again.
         text = parse_recipe(fixed, folder=self.path, overrides=[f"train.seed={best.seed}"]).text
         replace_file(self.path / BEST_RECIPE, f"{title}\n{_with_format(text)}")

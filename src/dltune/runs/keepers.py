@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dltune.errors import RunFolderError
+from dltune.recipe.schema import Config
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.checkpoint import FOLDER, RUNNING
+from dltune.runs.running import Place
 from dltune.runs.training_state import pack_states, read_states
 from dltune.training.history import Trial
 from dltune.training.loop import Cohort
@@ -28,7 +30,7 @@ SHARE = 0.01
 ROOM = 4
 
 NOWHERE: Mapping[int, int] = {}
-NO_FILES: Mapping[int, str] = {}
+NO_PLACES: Mapping[int, Place] = {}
 
 
 class Pace:
@@ -66,7 +68,8 @@ class CohortKeeper:
     run     the run folder.
     trials  of the cohort.
     until   the epochs after which they pause, by number; a trial pauses once after so many.
-    kept    where they may go on from, by number: the name of a file.
+    kept    where they may go on from, by number; it may be the place of another trial whose
+            training has been the same up to there.
     """
 
     def __init__(
@@ -75,9 +78,10 @@ class CohortKeeper:
         trials: Sequence[Trial],
         *,
         until: Mapping[int, int] = NOWHERE,
-        kept: Mapping[int, str] = NO_FILES,
+        kept: Mapping[int, Place] = NO_PLACES,
     ) -> None:
-        self._trials, self._kept, self._pace = trials, kept, Pace()
+        self._mine = {trial.number: trial for trial in trials}
+        self._kept, self._pace = kept, Pace()
         self._folder = run / FOLDER / RUNNING
         first = min(trial.number for trial in trials)
         # Files of earlier pauses stay until nobody needs them, under names of their own.
@@ -88,16 +92,26 @@ class CohortKeeper:
     def states(self) -> dict[int, TrainingState]:
         """From where trials can go on, by number: those that were kept, of the same config."""
         found: dict[int, TrainingState] = {}
-        mine = {trial.number: trial for trial in self._trials}
-        for name in dict.fromkeys([*(self._kept.get(one) for one in mine), self._name]):
-            if name is None or not (self._folder / name).exists():
+        for name, trials in self._places().items():
+            file = self._folder / name
+            if not file.exists():
                 continue
             with contextlib.suppress(RunFolderError):
-                for number, state in read_states(self._folder / name, trials=mine).items():
-                    epochs = found[number].epochs if number in found else 0
-                    if _is_same(state.trial, mine.get(number)) and state.epochs > epochs:
-                        found[number] = dataclasses.replace(state, trial=mine[number])
+                states = read_states(file, trials=trials.values())
+                for number, there in trials.items():
+                    state, trial = states.get(there), self._mine[number]
+                    known = found[number].epochs if number in found else 0
+                    if state is not None and state.epochs > known and _is_same(state, trial):
+                        found[number] = _as_own(state, trial)
         return found
+
+    def _places(self) -> dict[str, dict[int, int]]:
+        """By file the trials that may be in it, each with its number there."""
+        places: dict[str, dict[int, int]] = {self._name: {number: number for number in self._mine}}
+        for number, place in self._kept.items():
+            if number in self._mine:
+                places.setdefault(place.file, {}).setdefault(number, place.number)
+        return places
 
     def see(self, cohort: Cohort) -> None:
         """An epoch is over: keep those that train on, if it is time."""
@@ -127,8 +141,24 @@ class CohortKeeper:
             (self._folder / self._name).unlink(missing_ok=True)
 
 
-def _is_same(kept: Trial, trial: Trial | None) -> bool:
-    return trial is not None and (kept.seed, kept.config) == (trial.seed, trial.config)
+def _is_same(state: TrainingState, trial: Trial) -> bool:
+    """Whether a training has been that of a trial so far, whatever changes from now on."""
+    kept, config = state.trial.config, trial.config
+    return state.trial.seed == trial.seed and all(
+        kept.at(epoch).model_copy(update={"replay": {}})
+        == config.at(epoch).model_copy(update={"replay": {}})
+        for epoch in {0, *_turns(kept), *_turns(config)}
+        if epoch < state.epochs
+    )
+
+
+def _turns(config: Config) -> set[int]:
+    return {epoch for points in config.replay.values() for epoch, _ in points}
+
+
+def _as_own(state: TrainingState, trial: Trial) -> TrainingState:
+    history = tuple(dataclasses.replace(one, trial=trial.number) for one in state.history)
+    return dataclasses.replace(state, trial=trial, history=history)
 
 
 class StateKeeper:

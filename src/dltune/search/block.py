@@ -56,16 +56,18 @@ def block_of(
     done: Mapping[int, TrialRecord],
     *,
     pruned: bool,
+    moves: bool = False,
 ) -> Block:
     """The block of these proposals.
 
     done    trials that are over, by number.
     pruned  whether trials are compared with each other.
+    moves   whether their values change while they are trained: then a record has other ones.
 
     Raises RunFolderError if a trial that is over had other values.
     """
     for one in proposals:
-        if one.number in done:
+        if one.number in done and not moves:
             check_same_values(folder.path, done[one.number], one.values)
     made = [trial_of(one, folder) for one in proposals if pruned or one.number not in done]
     trials = {one.number: one for one in made if isinstance(one, Trial)}

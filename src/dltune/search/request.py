@@ -22,6 +22,7 @@ from dltune.runs.run import Run
 from dltune.search.pruning.base import Pruner
 from dltune.search.pruning.registry import NONE, build_pruner, check_acts
 from dltune.search.strategies.base import Strategy
+from dltune.search.strategies.pbt import PopulationBased, check_movable
 from dltune.search.strategies.registry import build_strategy
 
 DEFAULT_STRATEGY = "random"  # needs no tuning of its own, and any number of trials is a fair sample
@@ -100,8 +101,11 @@ def asked_anew(typed: Recipe, recipe: Recipe, request: Request) -> Asked:
     strategy = build_strategy(name, recipe.space, seed, **request.options)
     check_comparable(typed)
     total = _total(strategy, name, request.trials)
+    if isinstance(strategy, PopulationBased):
+        _check_population(strategy, recipe, request, total)
     together = min(total, strategy.generation or total)
-    prune, pruner = _pruner(request, recipe, together)
+    moves = isinstance(strategy, PopulationBased)
+    prune, pruner = (NONE, None) if moves else _pruner(request, recipe, together)
     return Asked(
         strategy=strategy,
         name=name,
@@ -132,6 +136,25 @@ def _pruner(request: Request, recipe: Recipe, together: int) -> tuple[str, Prune
                 raise
             return NONE, None
     return name, pruner
+
+
+def _check_population(
+    strategy: PopulationBased, recipe: Recipe, request: Request, total: int
+) -> None:
+    config = recipe.config(next(probes(recipe.space)))
+    check_movable(recipe.space, dict(config))
+    if request.prune not in (None, NONE) or request.prune_options:
+        raise UsageError(
+            "--strategy pbt ends no trial early: its losers take over the winners' trainings",
+            hint="Leave --prune and its options out, or take --strategy random.",
+        )
+    if total < 2 or not strategy.turns(config.train.epochs):
+        short = f"trainings of {config.train.epochs} epochs"
+        what = "a population of 1 trial" if total < 2 else f"{short} without a turn before the end"
+        raise UsageError(
+            f"--strategy pbt can replace nobody: {what}",
+            hint="Raise --trials." if total < 2 else "Raise train.epochs, or lower --interval.",
+        )
 
 
 def _check_audit(request: Request, prune: str) -> None:

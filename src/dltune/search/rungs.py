@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from dltune.recipe.schema import Config
+from dltune.runs.running import Place
 from dltune.search.executors.protocol import Stretch, TrialPaused
 from dltune.search.pruning.base import Bracket, Pruner, Standing, standing_of
 from dltune.training.history import Trial, TrialRecord, TrialState
@@ -17,7 +18,7 @@ class Rungs:
     pruner  None lets everybody train to the end.
     trials  of the block that are to be trained, in any order.
     over    those of it that are over already, by number, with their histories and configs.
-    kept    the files that trials go on from, by number.
+    kept    where trials go on from, by number.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class Rungs:
         trials: Sequence[Trial],
         *,
         over: Mapping[int, tuple[Config, TrialRecord]],
-        kept: Mapping[int, str],
+        kept: Mapping[int, Place],
     ) -> None:
         self._pruner = pruner
         self._living = {trial.number: trial for trial in trials}
@@ -43,7 +44,7 @@ class Rungs:
     @property
     def files(self) -> set[str]:
         """The files that somebody goes on from."""
-        return {self._kept[number] for number in self._living if number in self._kept}
+        return {self._kept[number].file for number in self._living if number in self._kept}
 
     def next(self) -> tuple[list[Trial], Stretch] | None:
         """The trials to train, and how far; None once nobody is left."""
@@ -65,12 +66,13 @@ class Rungs:
         self._records[number] = paused.record
         self._kept.pop(number, None)
         if paused.kept:
-            self._kept[number] = paused.kept
+            self._kept[number] = Place(paused.kept, number)
 
-    def end(self, record: TrialRecord) -> None:
-        """A trial is over; its history counts."""
+    def end(self, record: TrialRecord) -> bool:
+        """A trial is over, which is True; its history counts."""
         self._records[record.number] = record
         self._living.pop(record.number, None)
+        return True
 
     def judge(self) -> list[TrialRecord]:
         """Those that end at the rungs to which everybody has come, in order of number."""

@@ -12,7 +12,7 @@ from typing import Unpack
 from dltune.runs.checkpoint import PackedCheckpoint
 from dltune.runs.folder import RunFolder
 from dltune.runs.provenance import imported_files
-from dltune.runs.running import forget_running, keep_only, kept_files
+from dltune.runs.running import forget_running, keep_only
 from dltune.search.audit import audit_reason, drawn
 from dltune.search.block import ASK_AT_ONCE, block_of, trial_of
 from dltune.search.events import Ending, EventKind, EventParts, StudyEnd, StudyEvent
@@ -30,10 +30,12 @@ from dltune.search.executors.protocol import (
 )
 from dltune.search.failures import FirstTrials
 from dltune.search.interrupts import Interruption, Interrupts
+from dltune.search.population import Population, course_of
 from dltune.search.pruning.base import Pruner
 from dltune.search.rungs import Rungs
 from dltune.search.running import Running
 from dltune.search.strategies.base import Proposal, Strategy
+from dltune.search.strategies.pbt import PopulationBased
 from dltune.training.history import (
     Trial,
     TrialRecord,
@@ -86,7 +88,7 @@ class StudyLoop:
         self._folder, self._strategy, self._executor = folder, strategy, executor
         self._told, self._pruner, self._audited = told, pruner, audit
         self._total, self._data_hashes, self._on_event = total, data_hashes, on_event
-        self._rungs = Rungs(None, [], over={}, kept={})  # of the present block
+        self._rungs: Rungs | Population = Rungs(None, [], over={}, kept={})  # the present block
         self._trained = 0  # trials that this session has brought to an end
         self._trials = dict(folder.trials)  # written or not
         self._best = next(iter(best_trials(folder.trials.values(), 1)), None)
@@ -167,15 +169,16 @@ class StudyLoop:
         if interrupts.requested:
             raise Interruption(interrupts.requested)
 
-    def _block(self, proposals: Sequence[Proposal]) -> Rungs:
+    def _block(self, proposals: Sequence[Proposal]) -> Rungs | Population:
         """The trials of a block; a proposal whose values make no valid config is over at once."""
-        block = block_of(proposals, self._folder, self._trials, pruned=self._pruner is not None)
+        folder, strategy, pruner = self._folder, self._strategy, self._pruner
+        moves = isinstance(strategy, PopulationBased)
+        block = block_of(proposals, folder, self._trials, pruned=pruner is not None, moves=moves)
         for number in block.numbers:
             self._first.expect(number)
         for record in block.impossible:
             self._finish(record, None)
-        kept = kept_files(self._folder.path)
-        return Rungs(self._pruner, block.trials, over=block.over, kept=kept)
+        return course_of(block, strategy, pruner, folder.recipe.space, folder.path)
 
     def _train(self, proposals: Sequence[Proposal], interrupts: Interrupts) -> None:
         """Train a block: to its end, or from rung to rung."""
@@ -187,7 +190,7 @@ class StudyLoop:
             for record in self._rungs.judge():
                 self._running.end(record.number)
                 self._finish(record, None)
-            if self._pruner is not None:
+            if self._rungs.files:
                 self._write()
                 keep_only(self._folder.path, self._rungs.files)
 
@@ -218,13 +221,13 @@ class StudyLoop:
                 self._report(EventKind.EPOCH, records=records)
             case TrialEnded(record=record, checkpoint=checkpoint):
                 self._running.end(record.number)
-                self._rungs.end(record)
-                self._finish(record, checkpoint)
+                if self._rungs.end(record):
+                    self._finish(record, checkpoint)
             case TrialPaused(record=record):
                 self._running.pause(record.number)
                 self._rungs.pause(progress)
             case Environment():
-                self._learn(progress)
+                self._environment = progress.after(self._environment)
             case Noted(text=text):
                 self._report(EventKind.NOTED, notes=(text,))
         waited = time.perf_counter() - self._written_at
@@ -265,12 +268,6 @@ class StudyLoop:
         self._folder.append(block, checkpoints)
         self._written_at = time.perf_counter()
         self._write_seconds = self._written_at - started
-
-    def _learn(self, environment: Environment) -> None:
-        """Take in what a process trains with; of several, what all of them have imported."""
-        before = {} if self._environment is None else self._environment.files
-        files = {**before, **environment.files}
-        self._environment = dataclasses.replace(environment, files=files)
 
     def _note_conditions(self) -> None:
         """Keep what the trials about to be written were trained with."""

@@ -15,6 +15,7 @@ from typing import Protocol, Self
 
 from dltune.errors import DltuneError
 from dltune.runs.checkpoint import PackedCheckpoint
+from dltune.runs.running import Place
 from dltune.training.history import EpochRecord, Trial, TrialRecord
 
 
@@ -58,7 +59,7 @@ class TrialPaused:
     """A trial has trained as far as it was to, and may go on.
 
     record  what became of it should it not go on: pruned, with its history.
-    kept    the file from which it goes on, as in `Stretch`; empty if there was no room for one.
+    kept    the file from which it goes on; empty if there was no room for one.
     """
 
     record: TrialRecord
@@ -78,6 +79,11 @@ class Environment:
     threads: int
     device: str
 
+    def after(self, earlier: Environment | None) -> Environment:
+        """The same with the files of another process, or of the same one before, as well."""
+        files = {**({} if earlier is None else earlier.files), **self.files}
+        return dataclasses.replace(self, files=files)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Noted:
@@ -94,12 +100,12 @@ class Stretch:
     """From where to where trials are trained.
 
     until  after how many epochs each of them pauses, by number; to its end if it is not there.
-    kept   the file that each goes on from (`runs.running.kept_files`), by number; from its start if
-           there is none. A file only saves time: whatever is in it, the numbers are the same.
+    kept   where each goes on from (`runs.running`), by number; from its start if there is nothing.
+           A file only saves time: whatever is in it, the numbers are the same.
     """
 
     until: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    kept: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    kept: Mapping[int, Place] = dataclasses.field(default_factory=dict)
 
     def of(self, trials: Sequence[Trial]) -> Stretch:
         """Of these trials alone."""

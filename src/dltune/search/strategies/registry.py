@@ -11,11 +11,13 @@ from dltune.recipe.space import Space
 from dltune.search.strategies.base import Strategy
 from dltune.search.strategies.evolution import Evolution
 from dltune.search.strategies.grid import GridSearch
+from dltune.search.strategies.pbt import PopulationBased
 from dltune.search.strategies.random import RandomSearch
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "evolution": Evolution,
     "grid": GridSearch,
+    "pbt": PopulationBased,
     "random": RandomSearch,
 }
 
