@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from dltune.recipe.replay import SECTION as REPLAY
 from dltune.recipe.schema import Config
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -72,6 +73,8 @@ def recipe_reference() -> str:
     """Every section of a recipe as tables, in the schema's order."""
     parts = []
     for section, field in Config.model_fields.items():
+        if section == REPLAY:  # whose keys are those of the others
+            continue
         parts.append(f"### `[{section}]`: {field.description}\n")
         models = section_models(field.annotation)
         default = field.get_default(call_default_factory=True)
