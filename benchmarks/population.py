@@ -28,8 +28,8 @@ from timing import add_json_option, note, report, timed
 from dltune.runs.run import Run, load_run
 
 EPOCHS, MEMBERS = 27, 32
-# With rungs at 3 and 9 of 27 epochs, 122 trials train 3 x 122 + 6 x 40 + 18 x 13 epochs: those of 32
-# members.
+# With rungs at 3 and 9 of 27 epochs, 122 trials train 3 x 122 + 6 x 40 + 18 x 13 epochs: those of
+# 32 members.
 TRIALS = 122
 NUMBERS = "dropout = { uniform = [0.0, 0.5] }"
 RATES = "lr = { log = [1e-4, 1e-1] }\nweight_decay = { log = [1e-6, 1e-1] }"

@@ -79,6 +79,7 @@ def test_any_of_it_comes_back_and_the_last_change_holds(
         ('"optim.name" = [[6, 0.1]]', '"optim.name" may not change'),
         ('"optim.momentum" = [[6, 0.1]]', '"optim.momentum" may not change'),  # adam has none
         ('"train.batch_size" = [[6, 32]]', '"train.batch_size" may not change'),
+        ('"optim.betas" = [[6, [0.8, 0.9]]]', "must be a number"),
         ('"regularize.early_stop" = [[6, 3]]', '"regularize.early_stop" may not change'),
         ('"optim.lr" = [[6, -0.1]]', '"optim.lr" = -0.1: input should be greater than'),
         ('"optim.lr" = [[12, 0.1], [6, 0.2]]', "ascending"),
@@ -99,6 +100,12 @@ def test_a_range_over_a_key_that_it_has() -> None:
         parse_recipe(TEXT, folder=Path(), spaces=["optim.lr=log:1e-3:1e-1"])
     other = parse_recipe(TEXT, folder=Path(), spaces=["optim.weight_decay=log:1e-3:1e-1"])
     assert other.config({"optim.weight_decay": 0.01}).replay
+
+
+def test_a_key_of_it_can_be_set_by_itself() -> None:
+    config = read('data.source = "a.csv"', "replay.optim.lr=[[3, 0.2]]")
+    assert config.replay == {"optim.lr": [(3, 0.2)]}
+    assert read(TEXT, "replay.optim.lr=[[3, 0.2]]").at(6).optim.lr == 0.2
 
 
 def test_a_factory_has_its_own_dropout() -> None:

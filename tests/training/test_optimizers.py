@@ -13,7 +13,14 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from dltune.recipe.schema import OptimConfig
-from dltune.training.optimizers import CLASSES, FlatParameters, build_optimizer, set_rate
+from dltune.training.optimizers import (
+    CLASSES,
+    FlatParameters,
+    build_optimizer,
+    load_slots,
+    set_rate,
+    slots_of,
+)
 
 CPU = torch.device("cpu")
 optim = torch.optim
@@ -201,3 +208,32 @@ def test_loading_weights_goes_through_to_the_vector() -> None:
     weights = {name: torch.ones_like(value) for name, value in model.state_dict().items()}
     model.load_state_dict(copy.deepcopy(weights))
     assert torch.equal(flat.vector, torch.ones_like(flat.vector))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        # After one update with gradient 1 and one with 2, lr 0.1, by torch's formulas. What begins
+        # anew does so at zero, but for SGD's velocity, which begins with an undamped gradient.
+        ({"name": "momentum", "momentum": 0.0}, {"momentum": 0.5, "dampening": 0.5}, -0.3),
+        ({"name": "momentum", "momentum": 0.9}, {"momentum": 0.0}, -0.3),
+        ({"name": "rmsprop", "alpha": 0.0}, {"momentum": 0.5}, -0.2),
+        ({"name": "rmsprop", "alpha": 0.0, "momentum": 0.5}, {"momentum": 0.0}, -0.2),
+        # 1 / sqrt(0.5 1), then 2 / sqrt(0.5 0.5 + 0.5 4 - 1), since the mean is 0.5 0 + 0.5 2.
+        ({"name": "rmsprop", "alpha": 0.5}, {"centered": True}, -0.1 * (2**0.5 + 2 / 1.25**0.5)),
+        ({"name": "adam", "betas": [0.0, 0.0]}, {"amsgrad": True}, -0.2),
+    ],
+)
+def test_state_that_new_settings_ask_for_or_do_not(
+    before: dict[str, object], after: dict[str, object], expected: float
+) -> None:
+    weight = {"w": nn.Parameter(torch.zeros(1, dtype=torch.float64))}
+    slots: dict[str, dict[str, torch.Tensor]] = {}
+    for gradient, settings in [(1.0, before), (2.0, before | after)]:
+        config = TypeAdapter(OptimConfig).validate_python({**settings, "lr": 0.1})
+        optimizer = build_optimizer(config, weight.values(), device=CPU)
+        load_slots(optimizer, list(weight.values()), weight, slots)
+        weight["w"].grad = torch.full((1,), gradient, dtype=torch.float64)
+        optimizer.step()
+        slots = slots_of(optimizer, list(weight.values()), weight)
+    assert weight["w"].item() == pytest.approx(expected, rel=1e-6)

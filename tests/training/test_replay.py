@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dltune.data.device import DeviceData
+from dltune.errors import TrainingError
 from dltune.runs.training_state import pack_states, read_states
 from dltune.training.history import Trial
 from dltune.training.loop import Cohort
@@ -47,6 +48,12 @@ def several() -> list[Trial]:
             4,
             model={"hidden": [8], "dropout": 0.0},
             replay={"model.dropout": [[1, 0.4], [2, 0.0], [3, 0.2]]},
+        ),
+        # Without momentum there is no velocity, and one that rises from 0 begins anew.
+        trial(
+            6,
+            optim={"name": "rmsprop", "lr": 0.01, "momentum": 0.0},
+            replay={"optim.momentum": [[1, 0.9], [2, 0.0], [4, 0.5]]},
         ),
         trial(5, optim={"name": "sgd", "lr": 0.1}, replay={"regularize.clip_norm": [[2, 0.5]]}),
     ]
@@ -120,6 +127,13 @@ def test_who_pauses_goes_on_as_if_nothing_had_been(
         assert [one.trial.config for one in again] == [one.config for one in several()]
         ended, _ = trained(again, diabetes, stacked=forms[1])
         assert_alike(whole, ended, relative=1e-7)
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+def test_labels_that_a_regression_has_not(diabetes: DeviceData, stacked: bool) -> None:
+    one = trial(0, replay={"regularize.label_smoothing": [[2, 0.1]]})
+    with pytest.raises(TrainingError, match=r"\[replay\] changes regularize.label_smoothing"):
+        trained(fresh([one]), diabetes, stacked=stacked)
 
 
 def test_a_tenth_of_the_rate_after_a_divergence_is_of_the_rate_then(diabetes: DeviceData) -> None:

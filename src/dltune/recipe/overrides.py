@@ -127,6 +127,8 @@ def file_paths(table: Mapping[str, Any], name: str) -> list[FilePath]:
     [('optim', 'choice', 0, 'lr'), ('optim', 'choice', 1, 'lr')]
     >>> file_paths({}, "train.epochs")
     [('train', 'epochs')]
+    >>> file_paths({}, "replay.optim.lr")
+    [('replay', 'optim.lr')]
     """
     if not NAME.fullmatch(name):
         raise RecipeError(f'"{name}" is not the name of a setting, which looks like optim.lr')
@@ -147,6 +149,9 @@ class _Walk:
     ) -> list[FilePath]:
         if not tokens:
             return [file_path]
+        if path == "replay" and len(tokens) > 1 and None not in (tokens[0][1], tokens[1][1]):
+            # Its keys are whole names.
+            tokens = [(None, f"{tokens[0][1]}.{tokens[1][1]}"), *tokens[2:]]
         label, key = tokens[0]
         if label is not None:
             return self._option(content, path, file_path, label, tokens[1:])

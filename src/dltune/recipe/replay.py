@@ -18,7 +18,7 @@ SECTION = "replay"
 SECTIONS = ("optim", "regularize")
 DROPOUT = "model.dropout"
 # Which of the numbers in them a training does not read anew at each epoch.
-FIXED = ("regularize.early_stop",)
+FIXED = ("regularize.early_stop", "optim.initial_accumulator_value")
 
 Points = list[tuple[int, float]]
 """Of one key: epochs that are over, and the value from then on."""

@@ -56,6 +56,12 @@ def build_loss(config: Config, *, task: str, smoothing: bool = True) -> Loss:
             f"regularize.label_smoothing = {share}: regression has no labels to smooth",
             hint="Try --set regularize.label_smoothing=0.",
         )
+    later = config.replay.get("regularize.label_smoothing", [])
+    if task == "regression" and any(value for _, value in later):
+        raise TrainingError(
+            "[replay] changes regularize.label_smoothing: regression has no labels to smooth",
+            hint="Take it out of [replay].",
+        )
     delta = config.objective.huber_delta
     losses: dict[str, Loss] = {
         "cross-entropy": lambda outputs, targets: F.cross_entropy(

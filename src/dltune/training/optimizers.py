@@ -39,6 +39,8 @@ FUSED = {
     torch.optim.Adagrad: ("cpu",),
 }
 
+# Slots that an optimizer has only where a setting asks for them.
+ASKED_FOR = {"momentum_buffer": "momentum", "grad_avg": "centered", "max_exp_avg_sq": "amsgrad"}
 # Slots that are one number for a whole tensor.
 SCALARS = ("step", "mu_product")
 
@@ -145,8 +147,13 @@ def load_slots(
 ) -> None:
     """Give an optimizer the state that `slots_of` has taken, from this one or one of a stack.
 
+    What its settings do not ask for is left out, and what they do and is not there begins at zero,
+    or with the first gradient for momentum of SGD: momentum that was 0 in between begins anew.
+
     torch's own `load_state_dict` would import its compiler, which takes more than a second.
     """
+    asked = {slot: bool(optimizer.defaults.get(key)) for slot, key in ASKED_FOR.items()}
+    slots = {slot: of for slot, of in slots.items() if asked.get(slot, True)}
     fused = bool(optimizer.defaults.get("fused"))
     for names, one in _owners(updated, named):
         state: dict[str, torch.Tensor] = {}
@@ -160,8 +167,9 @@ def load_slots(
             else:  # counts are single precision, as torch has them, and stay there unless fused
                 where = one.device if fused else "cpu"
                 state[slot] = parts[0].to(where, torch.float32, copy=True)
-        if state:
-            optimizer.state[one] = state
+        if state.keys() - set(SCALARS):  # else a count is left of a velocity that is not asked for
+            missing = [slot for slot, is_asked in asked.items() if is_asked and slot not in state]
+            optimizer.state[one] = state | {slot: torch.zeros_like(one) for slot in missing}
 
 
 def _owners(

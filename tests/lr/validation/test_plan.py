@@ -292,6 +292,12 @@ def test_the_last_round_is_the_recipe_at_another_rate() -> None:
         assert same.optim.lr == 0.25
 
 
+def test_a_candidate_keeps_its_rate() -> None:
+    """What changes in a training would put another one in its place."""
+    config = config_of('replay = {"optim.lr" = [[2, 0.5]], "regularize.l2" = [[3, 0.1]]}')
+    assert compressed(config, 1.0, lr=0.25).replay == {}
+
+
 def test_nothing_else_changes() -> None:
     config = config_of(f"optim.weight_decay = 0.01\n{SCHEDULES['step']}")
     before = config.model_dump()

@@ -173,7 +173,8 @@ def compressed(config: Config, share: float, *, lr: float) -> Config:
     Schedules that count in epochs are compressed as the others are, so that every horizon sees the
     whole of them: a step every 10 epochs becomes one every 3, an exponential decay is as deep, the
     patience of a plateau is as long a share. A rate that diverges is no candidate, so none goes on
-    at a tenth of itself: that would be the judgement of another rate.
+    at a tenth of itself: that would be the judgement of another rate. So would be one with a
+    `[replay]`, which is left out.
 
     >>> from dltune.recipe.files import parse_recipe
     >>> from pathlib import Path
@@ -190,6 +191,7 @@ def compressed(config: Config, share: float, *, lr: float) -> Config:
             "train": config.train.model_copy(update=shorter),
             "optim": config.optim.model_copy(update={"lr": lr}),
             "schedule": config.schedule.model_copy(update=_in_epochs(config.schedule, real)),
+            "replay": {},
         }
     )
 

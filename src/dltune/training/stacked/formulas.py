@@ -78,7 +78,8 @@ class Formula:
         """
         self._updates[row] = updates
         for slot, value in state.items():
-            if slot in self.slots:
+            # What these settings do not ask for, such as a velocity without momentum, is let go.
+            if self.slots.get(slot) in vars(self):
                 getattr(self, self.slots[slot])[row] = self._as_kept(slot, value, row)
 
     def _as_torch(self, slot: str, value: torch.Tensor, row: int) -> torch.Tensor:
