@@ -145,11 +145,12 @@ def mistakes(text: str) -> list[str]:
         (
             "[optim]\nstart = 'adm'\n[[optim.choice]]\nname = 'sgd'\n"
             "[[optim.choice]]\nname = 'adam'",
-            'optim: start = "adm": must be one of the options ["sgd", "adam"]; did you mean "adam"?',
+            'optim: start = "adm": must be one of the options ["sgd", "adam"]; did you mean '
+            '"adam"?',
         ),
         (
             "[optim]\nstart = 'adam'\nname = 'adam'",
-            "optim.start: ",
+            "optim.start: unknown key; did you mean schedule.start?",
         ),
         # choices of tables
         (

@@ -37,7 +37,7 @@ from tests.search.recipes import small
         pytest.param(
             "random",
             {"population": 8},
-            "population: not an option of the strategy random; its options: none\nLeave it out.",
+            "population: not an option of the strategy random; its options: prior\nLeave it out.",
             id="option of another strategy",
         ),
     ],

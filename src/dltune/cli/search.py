@@ -81,6 +81,14 @@ def search(
     step: Annotated[
         float | None, _evolution_option("size of a mutation, in ranges.", "0.1", "SHARE")
     ] = None,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            show_default=False,
+            help="Random: share of trials drawn around the starts of ranges.  [default: none]",
+        ),
+    ] = None,
     overrides: options.Set = None,
     spaces: options.SpaceEdit = None,
     device: options.Device = None,
@@ -103,6 +111,7 @@ def search(
             "parents": parents,
             "mutation": mutation,
             "step": step,
+            "prior": prior,
         },
         "resume": resume,
         "accept_changes": accept_changes,

@@ -179,7 +179,9 @@ class TreeBuilder:
             if option in options[:index]:
                 raise RecipeError(f"choice option {shown(option)} is there twice; keep one")
         # Where options have no names of their own, a start may be one of them, written again.
-        self._add(place, Choice(labels, labels[options.index(start)] if start in options else start))
+        self._add(
+            place, Choice(labels, labels[options.index(start)] if start in options else start)
+        )
         places = (place.under(label, index) for index, label in enumerate(labels))
         nodes = tuple(self.build(option, at) for option, at in zip(options, places, strict=True))
         return Branch(place.name, place.file_path, labels, nodes, shared)
