@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dltune.errors import RecipeError
 from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform, parse_range
 
 units = st.floats(0, 1)
@@ -84,6 +85,12 @@ def test_every_value_of_a_range_may_be_its_start(values: Range, unit: float) -> 
     assert begun.start == start
     assert parse_range(begun.toml()) == begun
     assert parse_range(values.toml()) == values
+
+
+def test_the_start_of_a_choice_is_its_option_in_type_too() -> None:
+    assert repr(Choice((1, 2), 1.0).start) == "1"
+    with pytest.raises(RecipeError, match=r"^start = true: must be one of the options \[1, 2\]$"):
+        Choice((1, 2), True)
 
 
 @given(ranges, units)
