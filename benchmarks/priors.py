@@ -2,22 +2,25 @@
 
     python benchmarks/priors.py
     python benchmarks/priors.py --models mlp-32 --pool 256 --seeds 20       # for a look
+    python benchmarks/priors.py --pools priors.json     # of an earlier --json, without training
 
-Six minutes on two cores. Of each model, `--pool` random trials are trained once. Searches then
-take their trials from this pool: what the strategy proposes, under `--seeds` seeds, becomes the
-nearest trial of the pool (Euclidean, in the unit cube) that the search does not have yet. So
-thousands of searches cost no training, and each has the noise of real trainings.
+Six minutes on two cores that do nothing else. Of each model, `--pool` random trials are trained
+once. Searches then take their trials from this pool: what the strategy proposes, under `--seeds`
+seeds, becomes the nearest trial of the pool (Euclidean, in the unit cube) that the search does not
+have yet. So thousands of searches cost no training, and each has the noise of real trainings.
 
-A start is the middle of a tenth of its range: of the tenth with the best mean dev error (good), or
-of that with the worst (wrong). With "no rate" the learning rate has none, and the others are good.
-Random search without any start is what all are measured against; under one seed, the trials that
-are not drawn around a start are the same on both sides.
+A start is the middle of a tenth of its range: of the tenth whose best trials are best (good), or of
+that whose best are worst (wrong), each by the dev error that one in ten of its trials reaches: a
+search keeps the best, and says nothing of the others. With "no rate" the learning rate has no
+start, and the others have good ones. Random search without any start is what all are measured
+against; under one seed, the trials that are not drawn around a start are the same on both sides.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +55,15 @@ class Pool:
     points: np.ndarray
     dev_errors: np.ndarray
 
+    def to_lists(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"points": self.points.tolist(), "dev_errors": self.dev_errors.tolist()}
+
+    @classmethod
+    def from_lists(cls, lists: dict[str, Any]) -> Pool:
+        """What `to_lists` gave."""
+        return cls(**{name: np.array(one) for name, one in lists.items()})
+
     def errors_of(self, points: np.ndarray) -> np.ndarray:
         """Dev errors of the nearest trials, each taken once, in the order of the points.
 
@@ -66,10 +78,13 @@ class Pool:
         return self.dev_errors[taken]
 
     def tenths(self) -> np.ndarray:
-        """(ranges, 10): mean dev error of the trials in each tenth of each range."""
+        """(ranges, 10): the dev error that one in ten trials of each tenth of a range reaches."""
         cells = np.minimum((self.points * 10).astype(int), 9)
         return np.array(
-            [[self.dev_errors[column == tenth].mean() for tenth in range(10)] for column in cells.T]
+            [
+                [np.quantile(self.dev_errors[column == tenth], 0.1) for tenth in range(10)]
+                for column in cells.T
+            ]
         )
 
 
@@ -178,7 +193,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--models", default="mlp-32,mlp-128,cnn", metavar="NAMES", help="default: %(default)s"
     )
-    parser.add_argument("--pool", type=int, default=1536, metavar="N", help="default: %(default)s")
+    parser.add_argument("--pools", type=Path, metavar="FILE", help="take those of this --json")
+    parser.add_argument("--pool", type=int, default=1024, metavar="N", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=200, metavar="N", help="default: %(default)s")
     add_json_option(parser)
     options = parser.parse_args()
@@ -194,19 +210,28 @@ def read_options() -> argparse.Namespace:
 def main() -> None:
     """Train the pools, search in them and print the table."""
     options = read_options()
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as name:
-        for task in options.models:
-            pool = train_pool(task, options.pool, Path(name))
-            rows += rows_of(task, pool, seeds=options.seeds)
+    if options.pools:
+        stored = json.loads(options.pools.read_text(encoding="utf-8"))["pools"]
+        pools = {name: Pool.from_lists(one) for name, one in stored.items()}
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            pools = {
+                task.name: train_pool(task, options.pool, Path(folder)) for task in options.models
+            }
+    rows = [
+        row
+        for task in options.models
+        for row in rows_of(task, pools[task.name], seeds=options.seeds)
+    ]
+    sizes = sorted({len(one.points) for one in pools.values()})
     report(
-        f"ratios to random search without starts; pools of {options.pool} trials, "
+        f"ratios to random search without starts; pools of {', '.join(map(str, sizes))} trials, "
         f"{options.seeds} seeds",
         rows + means_of(rows),
         packages=PACKAGES,
         json_file=options.json,
         seeds=options.seeds,
-        pool=options.pool,
+        pools={name: one.to_lists() for name, one in pools.items()},
     )
 
 
