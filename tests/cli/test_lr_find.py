@@ -21,6 +21,7 @@ from dltune.cli import lr_find as command
 from dltune.cli.lr_find import UNTYPED, lr_find
 from dltune.data.load import load_data
 from dltune.lr.extend import DEFAULT_RANGES
+from dltune.recipe.files import apply_edits
 from dltune.recipe.schema import DataConfig
 from dltune.report.lr_find import CSV_COLUMNS
 
@@ -192,6 +193,15 @@ def test_apply_range_writes_the_range_to_search(recipe: Path, dltune) -> None:
     ((_, new),) = changed_lines(recipe)
     assert new.replace(" ", "").startswith(f"lr={{log=[{low!r},{high!r}]}}#")
     assert done.err.splitlines()[-1].startswith("next: dltune search wine.toml ")
+
+
+def test_apply_range_keeps_a_start_that_lies_in_it(recipe: Path, dltune) -> None:
+    found = json.loads(dltune("lr-find", "wine.toml", "--json", *FAST).out)
+    (low, high), rate = found["search_range"], found["suggestion"]
+    for start, kept in ((rate, {"start": rate}), (low / 10, {})):
+        apply_edits(recipe, {"optim.lr": {"log": [low / 100, high], "start": start}})
+        done = dltune("lr-find", "wine.toml", "--apply", "range", "--json", *FAST)
+        assert json.loads(done.out)["applied"]["after"] == {"log": [low, high]} | kept
 
 
 def test_apply_adds_a_rate_that_was_unset(recipe: Path, dltune) -> None:

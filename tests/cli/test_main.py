@@ -113,7 +113,7 @@ def test_what_takes_a_recipe_takes_the_same_options(command: str, dltune) -> Non
 
 def test_defaults_are_shown(dltune) -> None:
     out = " ".join(dltune("search", "--help").out.split())
-    assert "evolution, grid or random. [default: random]" in out
+    assert "evolution, grid, pbt or random. [default: random]" in out
     assert "Folder of the run folders. [default: runs]" in out
 
 
@@ -259,7 +259,7 @@ def test_an_encoding_without_bars_is_no_error(study: Path) -> None:
     ("words", "place", "offered"),
     [
         pytest.param("dltune se", 1, ["search"], id="command"),
-        pytest.param("dltune search --strategy ", 3, ["evolution", "grid", "random"], id="values"),
+        pytest.param("dltune search --strategy ", 3, ["evolution", "grid", "pbt", "random"], id="values"),
         pytest.param("dltune search --strategy g", 3, ["grid"], id="begun value"),
         pytest.param("dltune train --device c", 3, ["cpu", "cuda"], id="device"),
         pytest.param("dltune report --js", 2, ["--json"], id="option"),

@@ -223,12 +223,46 @@ def test_the_options_of_evolution_reach_it(dltune, folder: Path) -> None:
     assert meta.options == {"population": 2, "parents": 2, "mutation": 0.5, "step": 0.2}
 
 
+def test_a_start_is_trial_0_and_goes_with_the_study(dltune, folder: Path) -> None:
+    start = ("--space", "optim.lr=log:1e-3:1e-1:start=5e-3", "--prior", "0.5")
+    dltune("search", "tiny.toml", "--trials", "5", "--name", "whole", *start)
+    dltune("search", "tiny.toml", "--trials", "3", "--name", "parts", *start)
+    run = folder / "runs" / "parts"
+    assert load_run(run).about.options == {"prior": 0.5}
+    assert "start = 0.005" in (run / "recipe.toml").read_text()
+    assert "start" not in (run / "best.toml").read_text()
+
+    other = dltune(
+        "search", "tiny.toml", "--space", "optim.lr=log:1e-3:1e-1:start=6e-3", "--resume",
+        "--name", "parts", "--trials", "5",
+    )  # fmt: skip
+    assert other.code == 2
+    assert "log = [0.001, 0.1], start = 0.005}, is now {log = [0.001, 0.1], " in other.err
+
+    assert dltune("search", "--resume", "--name", "parts", "--trials", "5").code == 0
+    rates, whole = (
+        [row["optim.lr"] for row in trials_of(run.parent / name)] for name in ("parts", "whole")
+    )
+    assert rates == whole
+    assert rates[0] == "0.005"
+
+
+def test_a_grid_says_one_point_more_where_a_range_starts_beside_it(dltune, folder: Path) -> None:
+    done = dltune(
+        "search", "tiny.toml", "--strategy", "grid", "--name", "all",
+        "--set", "optim.lr.start=2e-3",
+    )  # fmt: skip
+    assert "runs/all: 4 trials of a grid of 4 points" in done.err.splitlines()
+    rates = [float(row["optim.lr"]) for row in trials_of(folder / "runs" / "all")]
+    assert rates == [2e-3, 1e-3, 1e-2, 1e-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
         pytest.param(
             ["tiny.toml", "--strategy", "gird"],
-            "error: --strategy gird: no such strategy; there are evolution, grid, random",
+            "error: --strategy gird: no such strategy; there are evolution, grid, pbt, random",
             "Try --strategy grid.",
             id="strategy",
         ),
@@ -240,9 +274,22 @@ def test_the_options_of_evolution_reach_it(dltune, folder: Path) -> None:
         ),
         pytest.param(
             ["tiny.toml", "--trials", "2", "--step", "0.2"],
-            "error: step: not an option of the strategy random; its options: none",
+            "error: step: not an option of the strategy random; its options: prior",
             "Leave it out.",
             id="option of another strategy",
+        ),
+        pytest.param(
+            ["tiny.toml", "--trials", "2", "--prior", "0.25"],
+            "error: --prior 0.25 draws trials around the starts of ranges, and no range has one",
+            "Give one, as in --set optim.lr.start=0.01, or leave --prior out.",
+            id="a prior without a start",
+        ),
+        pytest.param(
+            ["tiny.toml", "--trials", "2", "--space", "optim.lr=log:1e-4:1e-1:start=1"],
+            "error: optim.lr: start = 1: must lie within the bounds [0.0001, 0.1]; widen them, or "
+            "write start = 0.1",
+            "Write it like --space optim.lr=log:1e-5:1e-1 or --space optim.name=choice:sgd:adam.",
+            id="a start outside of its range",
         ),
         pytest.param(
             ["tiny.tom", "--trials", "2"],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +17,12 @@ from dltune.search.strategies.base import Proposal, Strategy
 from dltune.search.strategies.registry import STRATEGIES, build_strategy
 from dltune.training.history import TrialRecord, TrialState
 
-WITH_CHANCE = ["evolution", "pbt", "random"]
+WITH_CHANCE = ["evolution", "pbt", "random", "random around starts"]
 WITHOUT_CHANCE = ["grid"]
+# A strategy under options that are not its defaults, where a space has what they need.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "random around starts": ("random", {"prior": 0.5})
+}
 
 SPACES = {
     "every kind of range": """
@@ -45,7 +52,23 @@ SPACES = {
         [[optim.choice]]
         name = "sgd"
         """,
+    "starts": """
+        data.source = "sklearn:digits"
+        model.activation = {choice = ["relu", "gelu", "tanh"], start = "gelu"}
+        model.dropout = {uniform = [0.0, 0.5], points = 2}
+        train.batch_size = {int_log = [16, 512], points = 3, start = 100}
+        [optim]
+        start = "momentum"
+        [[optim.choice]]
+        name = "momentum"
+        lr = {log = [1e-3, 1.0], points = 4, start = 0.05}
+        momentum = {uniform = [0.5, 0.99], points = 2}
+        [[optim.choice]]
+        name = "adam"
+        lr = {log = [1e-5, 1e-1], points = 6, start = 1e-3}
+        """,
 }
+Builder = Callable[..., Strategy]
 TRIALS = 40  # with populations of 16: two generations, and a part of the third
 
 
@@ -55,9 +78,21 @@ def fixture_space(request: pytest.FixtureRequest) -> Space:
     return parse_recipe(text, folder=Path()).space
 
 
-@pytest.fixture(params=sorted(STRATEGIES), name="name")
-def fixture_name(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[*WITH_CHANCE, *WITHOUT_CHANCE], name="variant")
+def fixture_variant(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(name="name")
+def fixture_name(variant: str) -> str:
+    return VARIANTS.get(variant, (variant, {}))[0]
+
+
+@pytest.fixture(name="build")
+def fixture_build(variant: str, name: str, space: Space) -> Builder:
+    """Builds the strategy for a space and a seed."""
+    options = VARIANTS.get(variant, (variant, {}))[1] if space.start is not None else {}
+    return functools.partial(build_strategy, name, **options)
 
 
 def result_of(space: Space, proposal: Proposal) -> TrialRecord:
@@ -92,52 +127,52 @@ def search(
 
 
 def test_every_strategy_is_in_the_lists_here() -> None:
-    assert sorted([*WITH_CHANCE, *WITHOUT_CHANCE]) == sorted(STRATEGIES)
+    assert {*WITH_CHANCE, *WITHOUT_CHANCE} - {*VARIANTS} == set(STRATEGIES)
 
 
-def test_proposals_are_numbered_from_0_and_inside_the_space(name: str, space: Space) -> None:
-    proposals, _ = search(build_strategy(name, space, seed=1), space)
+def test_proposals_are_numbered_from_0_and_inside_the_space(build: Builder, space: Space) -> None:
+    proposals, _ = search(build(space, seed=1), space)
     assert len(proposals) >= 24
     assert [proposal.number for proposal in proposals] == list(range(len(proposals)))
     assert [proposal for proposal in proposals if not space.contains(proposal.values)] == []
 
 
-def test_no_more_proposals_than_asked_for_or_than_there_are(name: str, space: Space) -> None:
-    strategy = build_strategy(name, space, seed=1)
+def test_no_more_proposals_than_asked_for_or_than_there_are(build: Builder, space: Space) -> None:
+    strategy = build(space, seed=1)
     assert len(strategy.ask(3)) == 3
     if strategy.total is not None:
-        proposals, _ = search(build_strategy(name, space, seed=1), space, strategy.total + 10)
+        proposals, _ = search(build(space, seed=1), space, strategy.total + 10)
         assert len(proposals) == strategy.total
 
 
-def test_same_seed_same_proposals(name: str, space: Space) -> None:
-    first, _ = search(build_strategy(name, space, seed=5), space)
-    second, _ = search(build_strategy(name, space, seed=5), space)
+def test_same_seed_same_proposals(build: Builder, space: Space) -> None:
+    first, _ = search(build(space, seed=5), space)
+    second, _ = search(build(space, seed=5), space)
     assert first == second
 
 
-@pytest.mark.parametrize("name", WITH_CHANCE)
-def test_another_seed_gives_other_proposals(name: str, space: Space) -> None:
-    first, _ = search(build_strategy(name, space, seed=5), space)
-    second, _ = search(build_strategy(name, space, seed=6), space)
+@pytest.mark.parametrize("variant", WITH_CHANCE)
+def test_another_seed_gives_other_proposals(build: Builder, space: Space) -> None:
+    first, _ = search(build(space, seed=5), space)
+    second, _ = search(build(space, seed=6), space)
     assert first != second
 
 
-def test_asking_one_by_one_changes_nothing(name: str, space: Space) -> None:
-    at_once, _ = search(build_strategy(name, space, seed=2), space, trials=10)
-    strategy = build_strategy(name, space, seed=2)
+def test_asking_one_by_one_changes_nothing(build: Builder, space: Space) -> None:
+    at_once, _ = search(build(space, seed=2), space, trials=10)
+    strategy = build(space, seed=2)
     one_by_one = [strategy.ask(1)[0] for _ in range(10)]
-    told_at_once, _ = search(build_strategy(name, space, seed=2), space)
-    told_one_by_one, _ = search(build_strategy(name, space, seed=2), space, at_a_time=1)
-    told_by_seven, _ = search(build_strategy(name, space, seed=2), space, at_a_time=7)
+    told_at_once, _ = search(build(space, seed=2), space)
+    told_one_by_one, _ = search(build(space, seed=2), space, at_a_time=1)
+    told_by_seven, _ = search(build(space, seed=2), space, at_a_time=7)
     assert one_by_one == at_once
     assert told_at_once == told_one_by_one == told_by_seven
 
 
 def test_replay_from_the_store_equals_live_wherever_it_is_cut(
-    name: str, space: Space, tmp_path: Path
+    build: Builder, name: str, space: Space, tmp_path: Path
 ) -> None:
-    strategy = build_strategy(name, space, seed=3)
+    strategy = build(space, seed=3)
     live, results = search(strategy, space)
     journal = JournalFile(tmp_path / "study.journal", "replay")
     about = About(command="search", strategy=name, options=strategy.options, seed=3, trials=TRIALS)
@@ -152,15 +187,15 @@ def test_replay_from_the_store_equals_live_wherever_it_is_cut(
         assert rest == live[cut:]
 
 
-def test_options_hold_every_default(name: str, space: Space) -> None:
-    strategy = build_strategy(name, space, seed=4)
-    again = build_strategy(name, space, seed=4, **strategy.options)
+def test_options_hold_every_default(build: Builder, space: Space) -> None:
+    strategy = build(space, seed=4)
+    again = build(space, seed=4, **strategy.options)
     assert again.options == strategy.options
     assert search(again, space) == search(strategy, space)
 
 
-def test_results_without_an_objective_are_taken(name: str, space: Space) -> None:
-    strategy = build_strategy(name, space, seed=7)
+def test_results_without_an_objective_are_taken(build: Builder, space: Space) -> None:
+    strategy = build(space, seed=7)
     for _ in range(3):
         asked = strategy.ask(8)
         assert all(space.contains(proposal.values) for proposal in asked)

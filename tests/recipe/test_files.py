@@ -241,6 +241,33 @@ def test_relocated_recipes_find_their_files(tmp_path: Path) -> None:
     assert relocate(moved, tmp_path / "recipes") == recipe
 
 
+def test_a_start_that_is_a_file_is_relocated_with_its_options(tmp_path: Path) -> None:
+    text = (
+        'data.source = "sklearn:digits"\n'
+        'model.factory = {choice = ["a.py:net", "b.py:net"], start = "b.py:net"}\n'
+    )
+    recipe = parse_recipe(text, folder=tmp_path)
+    moved = relocate(recipe, tmp_path / "runs")
+    assert moved.table["model"]["factory"] == {
+        "choice": ["../a.py:net", "../b.py:net"],
+        "start": "../b.py:net",
+    }
+    assert relocate(moved, tmp_path) == recipe
+
+
+def test_fixed_recipes_have_no_start_left() -> None:
+    text = (
+        'data.source = "a.csv"\n[optim]\nstart = "adam"\nweight_decay = 0.1  # kept\n'
+        '[[optim.choice]]\nname = "sgd"\n[[optim.choice]]\nname = "adam"\n'
+        "lr = {log = [1e-4, 0.1], start = 1e-3}\n"
+    )
+    recipe = parse_recipe(text, folder=".")
+    assert recipe.space.start is not None
+    fixed = parse_recipe(recipe_text_with(recipe, recipe.space.start), folder=".")
+    assert fixed.table["optim"] == {"weight_decay": 0.1, "name": "adam", "lr": 1e-3}
+    assert "# kept" in fixed.text
+
+
 def test_relocating_to_the_same_folder_changes_nothing(path: Path) -> None:
     recipe = load_recipe(path)
     assert relocate(recipe, path.parent) == recipe

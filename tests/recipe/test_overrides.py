@@ -86,6 +86,11 @@ def test_later_overrides_win() -> None:
         ("model.batch_norm=choice:true:false", Choice((True, False))),
         ("model.hidden=choice:[64]:[64, 64]", Choice(([64], [64, 64]))),
         ("train.batch_size=choice:32:full", Choice((32, "full"))),
+        ("optim.lr=log:1e-5:1e-1:start=1e-3", Log(1e-5, 1e-1, start=1e-3)),
+        ("optim.lr=log:1e-5:1e-1:points=9:start=.1", Log(1e-5, 1e-1, points=9, start=0.1)),
+        ("model.activation=choice:relu:gelu:start=relu", Choice(("relu", "gelu"), "relu")),
+        ("model.hidden=choice:[64]:[64, 64]:start=[64]", Choice(([64], [64, 64]), [64])),
+        ('data.target=choice:a=b:"start=a"', Choice(("a=b", "start=a"))),
     ],
 )
 def test_space(override: str, values: Range) -> None:
@@ -98,6 +103,38 @@ def test_a_range_may_be_set_as_its_table() -> None:
     override = "optim.lr={log = [1e-5, 1e-1]}"
     recipe = parse_recipe('data.source = "a.csv"', folder=".", overrides=[override])
     assert recipe.space.dimensions[0].range == Log(1e-5, 1e-1)
+
+
+def test_a_start_may_be_set_alone() -> None:
+    text = (
+        'data.source = "a.csv"\noptim.lr = {log = [1e-5, 1e-1]}  # rate\n'
+        "model.hidden = [{int = [1, 9]}]\n"
+    )
+    overrides = ["optim.lr.start=1e-3", "model.hidden.0.start=4"]
+    recipe = parse_recipe(text, folder=".", overrides=overrides)
+    assert [one.range.start for one in recipe.space.dimensions] == [1e-3, 4]
+    assert "# rate" in recipe.text
+
+
+def test_the_start_of_a_choice_of_tables_stands_beside_it() -> None:
+    text = (
+        'data.source = "a.csv"\n[[optim.choice]]\nname = "sgd"\nlr = {log = [0.01, 1.0]}\n'
+        '[[optim.choice]]\nname = "adam"\nlr = {log = [1e-4, 0.1]}\n'
+    )
+    overrides = ["optim.start=adam", "optim[adam].lr.start=1e-3"]
+    recipe = parse_recipe(text, folder=".", overrides=overrides)
+    assert recipe.table["optim"]["start"] == "adam"
+    assert recipe.space.start == {"optim": "adam", "optim[adam].lr": 1e-3}
+
+
+def test_the_start_of_one_cycle_is_a_setting_as_before() -> None:
+    text = (
+        'data.source = "a.csv"\n[schedule]\nstart = 0.1\n[[schedule.choice]]\n'
+        'name = "one-cycle"\n[[schedule.choice]]\nname = "one-cycle"\nend = 0.01\n'
+    )
+    recipe = parse_recipe(text, folder=".", overrides=["schedule.start=0.2"])
+    assert recipe.space.start is None
+    assert {recipe.config(one).schedule.start for one in recipe.space.grid()} == {0.2}
 
 
 def test_a_setting_below_a_choice_of_tables_is_set_in_every_option() -> None:

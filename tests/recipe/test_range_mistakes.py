@@ -73,12 +73,12 @@ def mistakes(text: str) -> list[str]:
         (
             "[optim]\nlr = {log = [1e-3, 1], step = 3}",
             "optim.lr = {log = [0.001, 1], step = 3}: a log range does not take step; it takes "
-            "points or per_decade",
+            "points, per_decade or start",
         ),
         (
             "[optim]\nlr = {choice = [1], points = 3}",
             "optim.lr = {choice = [1], points = 3}: a choice range does not take points; it takes "
-            "no further key",
+            "start",
         ),
         (
             "[optim]\nlr = {log = [1e-3]}",
@@ -91,6 +91,66 @@ def mistakes(text: str) -> list[str]:
         (
             "[optim]\nlr = {log = [1e-3, 1], points = 1}",
             "optim.lr: points = 1: must be a whole number from 2 to 1000000",
+        ),
+        (
+            "[optim]\nlr = {log = [1e-3, 1], strat = 0.1}",
+            "optim.lr = {log = [0.001, 1], strat = 0.1}: unknown key strat; did you mean start?",
+        ),
+        # starts
+        (
+            "[optim]\nlr = {log = [1e-3, 1], start = 2}",
+            "optim.lr: start = 2: must lie within the bounds [0.001, 1]; widen them, or write "
+            "start = 1",
+        ),
+        (
+            "[optim]\nlr = {log = [1e-3, 1], start = 1e-4}",
+            "optim.lr: start = 0.0001: must lie within the bounds [0.001, 1]; widen them, or write "
+            "start = 0.001",
+        ),
+        (
+            "[optim]\nlr = {log = [1e-3, 1], start = '0.1'}",
+            'optim.lr: start = "0.1": must be a finite number; drop the quotes',
+        ),
+        (
+            "[model]\ndropout = {uniform = [0, 0.5], start = true}",
+            "model.dropout: start = true: must be a finite number",
+        ),
+        (
+            "[model]\ndropout = {uniform = [0, 0.5], step = 0.1, start = 0.24}",
+            "model.dropout: start = 0.24: must be a whole number of steps from 0.0; did you mean "
+            "0.2?",
+        ),
+        (
+            "[train]\nepochs = {int = [2, 8], step = 2, start = 5}",
+            "train.epochs: start = 5: must be a whole number of steps from 2; did you mean 6?",
+        ),
+        (
+            "[train]\nepochs = {int = [2, 8], start = 4.0}",
+            "train.epochs: start = 4.0: must be a whole number",
+        ),
+        (
+            "[train]\nbatch_size = {int_log = [16, 256], start = 8}",
+            "train.batch_size: start = 8: must lie within the bounds [16, 256]; widen them, or "
+            "write start = 16",
+        ),
+        (
+            "[model]\nactivation = {choice = ['relu', 'gelu'], start = 'glu'}",
+            'model.activation: start = "glu": must be one of the options ["relu", "gelu"]; did you '
+            'mean "gelu"?',
+        ),
+        (
+            "[model]\nhidden = {choice = [[64], [64, 32]], start = 64}",
+            "model.hidden: start = 64: must be one of the options [[64], [64, 32]]",
+        ),
+        (
+            "[optim]\nstart = 'adm'\n[[optim.choice]]\nname = 'sgd'\n"
+            "[[optim.choice]]\nname = 'adam'",
+            'optim: start = "adm": must be one of the options ["sgd", "adam"]; did you mean '
+            '"adam"?',
+        ),
+        (
+            "[optim]\nstart = 'adam'\nname = 'adam'",
+            "optim.start: unknown key; did you mean schedule.start?",
         ),
         # choices of tables
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform
+from dltune.errors import RecipeError
+from dltune.recipe.ranges import Choice, Int, IntLog, Log, Range, Uniform, parse_range
 
 units = st.floats(0, 1)
 points = st.none() | st.integers(2, 40)
@@ -74,6 +76,21 @@ def choices(draw: st.DrawFn) -> Choice:
 ranges = st.one_of(logs(), uniforms(), stepped(), ints(), int_logs(), choices())
 exact_ranges = st.one_of(stepped(), ints(), int_logs(), choices())
 bounded_ranges = st.one_of(logs(), uniforms(), stepped(), ints(), int_logs())
+
+
+@given(ranges, units)
+def test_every_value_of_a_range_may_be_its_start(values: Range, unit: float) -> None:
+    start = values.from_unit(unit)
+    begun = dataclasses.replace(values, start=start)
+    assert begun.start == start
+    assert parse_range(begun.toml()) == begun
+    assert parse_range(values.toml()) == values
+
+
+def test_the_start_of_a_choice_is_its_option_in_type_too() -> None:
+    assert repr(Choice((1, 2), 1.0).start) == "1"
+    with pytest.raises(RecipeError, match=r"^start = true: must be one of the options \[1, 2\]$"):
+        Choice((1, 2), True)
 
 
 @given(ranges, units)

@@ -26,11 +26,18 @@ def pair(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
 
 def table(kind: str, bounds: st.SearchStrategy[Any], count: str = "") -> st.SearchStrategy[Any]:
     optional = {count: st.integers(2, 6)} if count else {}
-    return st.fixed_dictionaries({kind: bounds}, optional=optional)
+    return perhaps_with_start(kind, st.fixed_dictionaries({kind: bounds}, optional=optional))
 
 
 def choice(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.fixed_dictionaries({"choice": st.lists(values, min_size=1, max_size=3, unique=True)})
+    options = st.lists(values, min_size=1, max_size=3, unique=True)
+    return perhaps_with_start("choice", st.fixed_dictionaries({"choice": options}))
+
+
+def perhaps_with_start(kind: str, ranges: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return ranges | ranges.flatmap(
+        lambda table: st.sampled_from(table[kind]).map(lambda at: table | {"start": at})
+    )
 
 
 rate = rates | table("log", pair(rates), "points") | table("log", pair(rates), "per_decade")

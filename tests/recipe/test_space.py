@@ -129,6 +129,37 @@ def test_conditional_grids_have_no_points_that_differ_in_nothing() -> None:
     assert all(space.contains(dict(point)) for point in grid)
 
 
+def test_a_search_starts_at_the_starts_and_in_the_middle_of_the_other_ranges() -> None:
+    text = CONDITIONAL.replace("points = 3}", "points = 3, start = 0.002}")
+    # The middle of two options is the second: 0.1, adam, and its choice of eps.
+    assert recipe(text).space.start == pytest.approx(
+        {
+            "optim.weight_decay": 0.1,
+            "optim": "adam",
+            "optim[adam].lr": 0.002,
+            "optim[adam]": "option-1",
+            "optim[adam][option-1].eps": 1e-6,
+        }
+    )
+    sgd = text.replace("[optim]\n", '[optim]\nstart = "sgd"\n', 1)
+    assert recipe(sgd).space.start == {"optim.weight_decay": 0.1, "optim": "sgd"}
+    assert recipe(CONDITIONAL).space.start is None
+
+
+def test_the_start_of_a_choice_without_names_is_one_of_its_options() -> None:
+    text = MIXED.replace("{choice = [0,", "{start = 0, choice = [0,")
+    assert recipe(text).space.start == {"model.hidden": "option-1", "model.dropout": "option-0"}
+
+
+def test_a_point_is_on_the_grid_up_to_rounding() -> None:
+    space = recipe(FLAT.replace("log = [1e-3, 1e-1]", "log = [2e-4, 2e-2]")).space
+    on_it = {"model.hidden.0": 9, "model.dropout": 0.5, "optim.lr": 0.002}
+    assert on_it not in list(space.grid())  # there it is 0.0020000000000000005, or the like
+    assert space.grid_has(on_it)
+    assert not space.grid_has(on_it | {"optim.lr": 0.0021})
+    assert not space.grid_has(on_it | {"model.dropout": 0.25})
+
+
 def test_a_recipe_without_ranges_is_one_config() -> None:
     plain = recipe("data.source = 'a.csv'")
     assert len(plain.space) == 0

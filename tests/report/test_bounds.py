@@ -46,6 +46,9 @@ def test_end(range_: Any, value: float, end: str | None) -> None:
             Log(1e-4, 1e-1, per_decade=3),
             id="points per decade stay",
         ),
+        pytest.param(
+            Log(1e-3, 1e-1, start=0.01), "high", Log(1e-3, 1.0, start=0.01), id="a start stays"
+        ),
         pytest.param(IntLog(4, 128), "low", IntLog(1, 128), id="int_log stops at 1"),
         pytest.param(IntLog(1, 128), "low", None, id="int_log cannot fall below 1"),
         pytest.param(Uniform(0.0, 0.5), "high", Uniform(0.0, 0.75), id="uniform: half its width"),

@@ -76,6 +76,15 @@ def test_generation_0_is_random_search() -> None:
     assert Evolution(space, 3).ask(100) == RandomSearch(space, 3).ask(POPULATION)
 
 
+def test_trial_0_is_the_start_and_the_rest_of_its_generation_is_random() -> None:
+    plain = space_of(LOGS)
+    space = space_of(LOGS.replace("1e-1]}", "1e-1], start = 3e-3}", 1))
+    first, *others = Evolution(space, 3).ask(POPULATION)
+    assert first.values == space.start
+    assert first.values["optim.lr"] == 3e-3
+    assert others == Evolution(plain, 3).ask(POPULATION)[1:]
+
+
 def test_parents_are_the_best_of_all_earlier_generations() -> None:
     strategy = Evolution(space_of(LOGS), 0, population=8, parents=3)
     seen = search(strategy, 24)

@@ -16,14 +16,14 @@ from tests.search.recipes import small
         pytest.param(
             "rndom",
             {},
-            "--strategy rndom: no such strategy; there are evolution, grid, random\n"
+            "--strategy rndom: no such strategy; there are evolution, grid, pbt, random\n"
             "Try --strategy random.",
             id="misspelt name",
         ),
         pytest.param(
             "bayes",
             {},
-            "--strategy bayes: no such strategy; there are evolution, grid, random\n"
+            "--strategy bayes: no such strategy; there are evolution, grid, pbt, random\n"
             "Try --strategy random.",
             id="unknown name",
         ),
@@ -37,7 +37,7 @@ from tests.search.recipes import small
         pytest.param(
             "random",
             {"population": 8},
-            "population: not an option of the strategy random; its options: none\nLeave it out.",
+            "population: not an option of the strategy random; its options: prior\nLeave it out.",
             id="option of another strategy",
         ),
     ],

@@ -240,11 +240,15 @@ def own_rate(recipe: Recipe) -> float | None:
 def _apply(recipe: Path, result: LrFind, what: str) -> dict[str, Any]:
     """Write the answer; what was there before, and what is there now."""
     from dltune.recipe.files import apply_edits, load_recipe
+    from dltune.recipe.ranges import START, Log
 
     before = load_recipe(recipe).table.get("optim", {}).get("lr")
     after: Any = result.rate
     if what == "range" and result.search_range is not None:
-        after = {"log": list(result.search_range)}
+        found = Log(*result.search_range)
+        # A start of before stays, unless the sweep leaves it out.
+        start = before.get(START) if isinstance(before, dict) else None
+        after = Log(found.low, found.high, start=start if found.contains(start) else None).toml()
     apply_edits(recipe, {PATH: after})
     return {"path": str(recipe), "before": before, "after": after}
 

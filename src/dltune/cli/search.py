@@ -87,6 +87,14 @@ def search(
     step: Annotated[
         float | None, _evolution_option("size of a mutation, in ranges.", "0.1", "SHARE")
     ] = None,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            show_default=False,
+            help="Random: share of trials drawn around the starts of ranges.  [default: none]",
+        ),
+    ] = None,
     interval: Annotated[
         int | None,
         typer.Option(
@@ -161,6 +169,7 @@ def search(
             "step": step,
             "interval": interval,
             "replaced": replaced,
+            "prior": prior,
         },
         "prune": prune,
         "prune_options": {"reduction": reduction, "first_rung": first_rung},

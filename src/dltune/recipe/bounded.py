@@ -13,6 +13,7 @@ from dltune.recipe.bounds import (
     check_decades,
     check_float_bounds,
     check_int_bounds,
+    check_start,
     check_step,
     is_number,
     is_whole,
@@ -36,6 +37,7 @@ class Log:
     low, high   bounds, 0 < low < high.
     points      how many grid points, at least 2; 5 when neither this nor `per_decade` is given.
     per_decade  grid points a decade, at least 1; the number is round(decades * per_decade) + 1.
+    start       where a search begins, a value of the range; None for none.
 
     value = 10 ** (log10 low + u (log10 high - log10 low))
 
@@ -49,13 +51,14 @@ class Log:
     high: float
     points: int | None = None
     per_decade: int | None = None
+    start: float | None = None
 
     def __post_init__(self) -> None:
         check_float_bounds("log", self.low, self.high, positive=True)
         check_counts(points=self.points, per_decade=self.per_decade)
         check_decades(self.low, self.high, self.per_decade)
-        object.__setattr__(self, "low", float(self.low))
-        object.__setattr__(self, "high", float(self.high))
+        check_start(self)
+        _make_floats(self, "low", "high", "start")
 
     def from_unit(self, unit: float) -> float:
         """The value at u; exactly the bounds at 0 and 1."""
@@ -82,9 +85,8 @@ class Log:
 
     def toml(self) -> dict[str, Any]:
         """The range as the table that stands for it in a recipe."""
-        return range_table(
-            "log", self.low, self.high, points=self.points, per_decade=self.per_decade
-        )
+        counts = {"points": self.points, "per_decade": self.per_decade}
+        return range_table("log", self.low, self.high, **counts, start=self.start)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Uniform:
     low, high  bounds, low < high.
     points     how many grid points, at least 2; 5 when neither this nor `step` is given.
     step       distance of neighbouring values, > 0; high - low must be a whole multiple of it.
+    start      where a search begins, a value of the range; None for none.
 
     value = low + u (high - low)
 
@@ -107,15 +110,15 @@ class Uniform:
     high: float
     points: int | None = None
     step: float | None = None
+    start: float | None = None
 
     def __post_init__(self) -> None:
         check_float_bounds("uniform", self.low, self.high)
         check_counts(points=self.points, step=self.step)
         check_step(self.low, self.high, self.step)
-        object.__setattr__(self, "low", float(self.low))
-        object.__setattr__(self, "high", float(self.high))
-        if self.step is not None:
-            object.__setattr__(self, "step", float(self.step))
+        _make_floats(self, "low", "high", "step")
+        check_start(self)
+        _make_floats(self, "start")
 
     @property
     def _cells(self) -> int:
@@ -160,7 +163,8 @@ class Uniform:
 
     def toml(self) -> dict[str, Any]:
         """The range as the table that stands for it in a recipe."""
-        return range_table("uniform", self.low, self.high, points=self.points, step=self.step)
+        counts = {"points": self.points, "step": self.step}
+        return range_table("uniform", self.low, self.high, **counts, start=self.start)
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ class Int:
     low, high  bounds, whole numbers, low < high.
     points     how many grid points before rounding and dropping duplicates; 5 when absent.
     step       distance of neighbouring values, >= 1; high - low must be a whole multiple of it.
+    start      where a search begins, a value of the range; None for none.
 
     >>> Int(1, 3).grid(), Int(16, 64, step=16).grid()
     ([1, 2, 3], [16, 32, 48, 64])
@@ -179,11 +184,13 @@ class Int:
     high: int
     points: int | None = None
     step: int | None = None
+    start: int | None = None
 
     def __post_init__(self) -> None:
         check_int_bounds("int", self.low, self.high)
         check_counts(points=self.points, step=self.step)
         check_step(self.low, self.high, self.step, whole=True)
+        check_start(self, whole=True)
 
     @property
     def _cells(self) -> int:
@@ -211,7 +218,8 @@ class Int:
 
     def toml(self) -> dict[str, Any]:
         """The range as the table that stands for it in a recipe."""
-        return range_table("int", self.low, self.high, points=self.points, step=self.step)
+        counts = {"points": self.points, "step": self.step}
+        return range_table("int", self.low, self.high, **counts, start=self.start)
 
 
 @dataclass(frozen=True)
@@ -221,6 +229,7 @@ class IntLog:
     low, high   bounds, whole numbers, 1 <= low < high.
     points      how many grid points before rounding and dropping duplicates; 5 when absent.
     per_decade  grid points a decade, at least 1; the number is round(decades * per_decade) + 1.
+    start       where a search begins, a value of the range; None for none.
 
     The unit interval is the log scale from low - 1/2 to high + 1/2, so that each whole number v
     owns the cell between v - 1/2 and v + 1/2.
@@ -233,11 +242,13 @@ class IntLog:
     high: int
     points: int | None = None
     per_decade: int | None = None
+    start: int | None = None
 
     def __post_init__(self) -> None:
         check_int_bounds("int_log", self.low, self.high, positive=True)
         check_counts(points=self.points, per_decade=self.per_decade)
         check_decades(self.low, self.high, self.per_decade)
+        check_start(self, whole=True)
 
     @property
     def _ends(self) -> tuple[float, float]:
@@ -266,4 +277,12 @@ class IntLog:
     def toml(self) -> dict[str, Any]:
         """The range as the table that stands for it in a recipe."""
         counts = {"points": self.points, "per_decade": self.per_decade}
-        return range_table("int_log", self.low, self.high, **counts)
+        return range_table("int_log", self.low, self.high, **counts, start=self.start)
+
+
+def _make_floats(range_: Log | Uniform, *names: str) -> None:
+    """Let fields of a frozen range be floats, as a recipe may have whole numbers there."""
+    for name in names:
+        value = getattr(range_, name)
+        if value is not None:
+            object.__setattr__(range_, name, float(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from decimal import Decimal
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 from dltune.errors import RecipeError
 from dltune.recipe.toml import toml_value
@@ -149,3 +149,43 @@ def check_decades(low: float, high: float, per_decade: int | None) -> None:
     """Raise `RecipeError` where so many points a decade are more than a grid may have."""
     if per_decade is not None and (math.log10(high) - math.log10(low)) * per_decade >= MAX_POINTS:
         raise RecipeError(f"per_decade = {per_decade}: gives more than {MAX_POINTS} values")
+
+
+class _Bounded(Protocol):
+    """What `check_start` asks of a range between two bounds."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def start(self) -> float | None: ...
+    def contains(self, value: Any) -> bool: ...
+    def from_unit(self, unit: float) -> float: ...
+    def to_unit(self, value: Any) -> float: ...
+
+
+def check_start(range_: _Bounded, *, whole: bool = False) -> None:
+    """Raise `RecipeError` unless the start of a range is one of its values (none is fine).
+
+    range_  with bounds, counts and step that have been checked.
+    whole   whether its values are whole numbers.
+    """
+    start: Any = range_.start
+    if start is None or range_.contains(start):
+        return
+    found = f"start = {toml_value(start)}"
+    if not (is_whole(start) if whole else is_number(start)):
+        kind = "whole" if whole else "finite"
+        raise RecipeError(f"{found}: must be a {kind} number{quotes_hint(start)}")
+    if not range_.low <= start <= range_.high:
+        nearest = toml_value(range_.low if start < range_.low else range_.high)
+        bounds = toml_value([range_.low, range_.high])
+        raise RecipeError(
+            f"{found}: must lie within the bounds {bounds}; widen them, or write start = {nearest}"
+        )
+    nearest = toml_value(range_.from_unit(range_.to_unit(start)))
+    raise RecipeError(
+        f"{found}: must be a whole number of steps from {toml_value(range_.low)}; "
+        f"did you mean {nearest}?"
+    )

@@ -19,6 +19,7 @@ from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config, flatten
 from dltune.recipe.space import Dimension
 from dltune.recipe.toml import toml_value
+from dltune.recipe.tree import shared_keys
 from dltune.recipe.validation import probes
 
 METRIC = "objective.metric"
@@ -225,8 +226,7 @@ def _first_option(recipe: Recipe, dimension: Dimension) -> Any:
     if not isinstance(table, dict) or "choice" not in table:
         return None
     option = table["choice"][0]
-    shared = {name: content for name, content in table.items() if name != "choice"}
-    return shared | option if isinstance(option, dict) else option
+    return shared_keys(table) | option if isinstance(option, dict) else option
 
 
 def _edited(recipe: Recipe, override: str) -> Recipe | None:

@@ -12,6 +12,7 @@ from typing import Any
 from dltune.errors import RecipeError, closest
 from dltune.recipe.edits import REMOVED, edit_text
 from dltune.recipe.overrides import file_paths, parse_override, parse_space_override
+from dltune.recipe.ranges import START
 from dltune.recipe.recipe import Recipe, recipe_from_table
 from dltune.recipe.schema import Config, FactoryConfig
 from dltune.recipe.toml import parse_toml
@@ -176,6 +177,8 @@ def _places(content: Any, key: str, file_path: FilePath) -> Iterator[tuple[FileP
         for index, option in enumerate(value.get("choice", [])):
             if isinstance(option, str):
                 yield (*file_path, key, "choice", index), option
+        if isinstance(value.get(START), str):  # one of the options, once more
+            yield (*file_path, key, START), value[START]
     for index, option in enumerate(content.get("choice", [])):
         yield from _places(option, key, (*file_path, "choice", index))
 

@@ -1,8 +1,8 @@
 """Settings by their dotted names: as `--set` and `--space` give them, and their places in the file.
 
-`--set` is key=value, `--space` key=kind:low:high. A name leads to one place, or, below a choice of
-tables, to one in each option: `optim.lr` means the rate of every option that `[optim]` can become,
-`optim[sgd].lr` that of one.
+`--set` is key=value, `--space` key=kind:low:high, with start=value behind it if wanted. A name
+leads to one place, or, below a choice of tables, to one in each option: `optim.lr` means the rate
+of every option that `[optim]` can become, `optim[sgd].lr` that of one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dltune.errors import RecipeError, closest
-from dltune.recipe.ranges import KINDS, at_name, closest_kind, parse_range
-from dltune.recipe.schema_keys import is_table_path
+from dltune.recipe.ranges import KINDS, START, at_name, closest_kind, parse_range
+from dltune.recipe.schema_keys import is_table_path, known_paths
 from dltune.recipe.toml import NotTomlError, parse_toml
 from dltune.recipe.tree import FilePath, holds_table, option_labels
 
@@ -77,8 +77,8 @@ def parse_space_override(text: str) -> tuple[str, dict[str, Any]]:
 
     >>> parse_space_override("optim.lr=log:1e-5:1e-1:points=9")
     ('optim.lr', {'log': [1e-05, 0.1], 'points': 9})
-    >>> parse_space_override("model.activation=choice:relu:gelu")
-    ('model.activation', {'choice': ['relu', 'gelu']})
+    >>> parse_space_override("model.activation=choice:relu:gelu:start=gelu")
+    ('model.activation', {'choice': ['relu', 'gelu'], 'start': 'gelu'})
     """
     name, equals, words = text.partition("=")
     kind, *parts = [word.strip() for word in words.split(":")]
@@ -101,14 +101,21 @@ def parse_space_override(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _range_table(kind: str, parts: list[str]) -> dict[str, Any]:
-    if kind == "choice":
-        return {kind: [parse_word(part) for part in parts]}
-    counts = [part.partition("=") for part in parts if "=" in part]
-    bounds = [parse_word(part) for part in parts if "=" not in part]
-    table = {kind: bounds}
-    for key, _, value in counts:
-        table[key] = parse_word(value)
+    # An option may have a "=" in it; one that reads start=... itself stands in quotes.
+    mark = f"{START}=" if kind == "choice" else "="
+    table: dict[str, Any] = {kind: []}
+    for part in parts:
+        if part.startswith(mark) or (kind != "choice" and mark in part):
+            key, _, value = part.partition("=")
+            table[key] = parse_word(value)
+        else:
+            table[kind].append(parse_word(part))
     return table
+
+
+def _is_beside(content: Mapping[str, Any], path: str, key: str) -> bool:
+    """Whether a key stands beside a section's choice of tables, or can stand there only."""
+    return key in content or (key == START and f"{path}.{key}" not in known_paths())
 
 
 NAME = re.compile(r"[^.\[\]\s]+(\[[^\[\]]+\])*(\.[^.\[\]\s]+(\[[^\[\]]+\])*)*")
@@ -156,7 +163,7 @@ class _Walk:
         if label is not None:
             return self._option(content, path, file_path, label, tokens[1:])
         assert key is not None  # a token is a label or a key
-        if is_branch(content, path) and is_table_path(path) and key not in content:
+        if is_branch(content, path) and is_table_path(path) and not _is_beside(content, path, key):
             found: list[FilePath] = []
             for index, option in enumerate(content["choice"]):
                 found += self.expand(option, path, (*file_path, "choice", index), tokens)

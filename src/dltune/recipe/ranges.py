@@ -11,7 +11,7 @@ the path puts it in front.
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,11 +20,12 @@ from dltune.errors import RecipeError, closest
 from dltune.recipe.bounded import Int, IntLog, Log, Uniform
 from dltune.recipe.bounds import key_of
 from dltune.recipe.spacing import cell_at
-from dltune.recipe.toml import toml_value
+from dltune.recipe.toml import shown, toml_value
 
 __all__ = [
     "EXAMPLES",
     "KINDS",
+    "START",
     "Choice",
     "Int",
     "IntLog",
@@ -45,12 +46,14 @@ class Choice:
     """One of a few values, all equally likely.
 
     options  at least one scalar or list, no two alike (1 and 1.0 are, 1 and true are not).
+    start    where a search begins, one of the options; None for none.
 
     >>> Choice(("relu", "gelu")).from_unit(0.5), Choice(("relu", "gelu")).to_unit("relu")
     ('gelu', 0.25)
     """
 
     options: tuple[Any, ...]
+    start: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
@@ -63,6 +66,11 @@ class Choice:
                 )
             if self.index(option) != index:
                 raise RecipeError(f"the option {toml_value(option)} is there twice; keep one")
+        if self.start is not None:
+            place = self.index(self.start)
+            if place is None:
+                raise RecipeError(_no_option(self.start, self.options))
+            object.__setattr__(self, "start", self.options[place])  # 1, not 1.0 for it
 
     @cached_property
     def _places(self) -> dict[Hashable, int]:
@@ -100,7 +108,15 @@ class Choice:
 
     def toml(self) -> dict[str, Any]:
         """The range as the table that stands for it in a recipe."""
-        return {"choice": self.grid()}
+        start = {} if self.start is None else {"start": copy.deepcopy(self.start)}
+        return {"choice": self.grid()} | start
+
+
+def _no_option(start: Any, options: Sequence[Any]) -> str:
+    words = [option for option in options if isinstance(option, str)]
+    guess = closest(start, words) if isinstance(start, str) else None
+    mean = f"; did you mean {toml_value(guess)}?" if guess else ""
+    return f"start = {shown(start)}: must be one of the options {shown(options)}{mean}"
 
 
 Range = Log | Uniform | Int | IntLog | Choice
@@ -112,12 +128,15 @@ BOUNDED_KINDS: dict[str, type[Log | Uniform | Int | IntLog]] = {
     "int_log": IntLog,
 }
 KINDS = (*BOUNDED_KINDS, "choice")
-COUNTS = {
-    "log": ("points", "per_decade"),
-    "uniform": ("points", "step"),
-    "int": ("points", "step"),
-    "int_log": ("points", "per_decade"),
-    "choice": (),
+START = "start"
+"""The key of the value that a search begins at."""
+
+FURTHER_KEYS = {
+    "log": ("points", "per_decade", START),
+    "uniform": ("points", "step", START),
+    "int": ("points", "step", START),
+    "int_log": ("points", "per_decade", START),
+    "choice": (START,),
 }
 EXAMPLES = {
     "log": "{log = [1e-5, 1e-1]}",
@@ -172,16 +191,17 @@ def kind_of(table: Mapping[str, Any]) -> str:
         )
     kind = kinds[0]
     for key in table:
-        if key != kind and key not in COUNTS[kind]:
+        if key != kind and key not in FURTHER_KEYS[kind]:
             raise RecipeError(f"{toml_value(table)}: {_foreign_key(kind, key)}")
     return kind
 
 
 def _foreign_key(kind: str, key: str) -> str:
-    allowed = COUNTS[kind]
-    if guess := closest(key, allowed):
+    allowed = FURTHER_KEYS[kind]
+    is_of_another = any(key in keys for keys in FURTHER_KEYS.values())  # step is spelled like start
+    if not is_of_another and (guess := closest(key, allowed)):
         return f"unknown key {key}; did you mean {guess}?"
-    takes = " or ".join(allowed) if allowed else "no further key"
+    takes = " or ".join(filter(None, (", ".join(allowed[:-1]), allowed[-1])))
     return f"a {kind} range does not take {key}; it takes {takes}"
 
 
@@ -193,19 +213,19 @@ def parse_range(table: Mapping[str, Any]) -> Range:
     Raises `RecipeError`, without the path, for anything that is not a valid range.
 
     >>> parse_range({"log": [1e-5, 1e-1], "points": 9})
-    Log(low=1e-05, high=0.1, points=9, per_decade=None)
+    Log(low=1e-05, high=0.1, points=9, per_decade=None, start=None)
     """
     kind = kind_of(table)
     content = table[kind]
     if kind == "choice":
-        return Choice(choice_options(table))
+        return Choice(choice_options(table), table.get(START))
     if not isinstance(content, list) or len(content) != 2:
         raise RecipeError(
             f"{toml_value(table)}: must hold two bounds [low, high], as in {EXAMPLES[kind]}"
         )
     low, high = content
-    counts = {key: value for key, value in table.items() if key != kind}
-    return BOUNDED_KINDS[kind](low, high, **counts)
+    further = {key: value for key, value in table.items() if key != kind}
+    return BOUNDED_KINDS[kind](low, high, **further)
 
 
 def choice_options(table: Mapping[str, Any]) -> tuple[Any, ...]:

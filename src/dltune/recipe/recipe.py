@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from dltune.errors import RecipeError
 from dltune.recipe.edits import REMOVED, Commented, comment_at, edit_text
+from dltune.recipe.ranges import START
 from dltune.recipe.replay import SECTION, range_mistakes
 from dltune.recipe.schema import Config
 from dltune.recipe.schema_keys import is_table_path
@@ -159,5 +160,7 @@ def _branch_changes(
     if branch.shared is not None:
         yield from _changes(branch.shared, space, values)
     yield (*branch.file_path, "choice"), REMOVED
+    if space.by_name[branch.name].range.start is not None:
+        yield (*branch.file_path, START), REMOVED
     for key, value in option.items():
         yield (*branch.file_path, key), _Chosen(value, (*branch.file_path, "choice", index, key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from dltune.errors import RecipeError, closest
-from dltune.recipe.ranges import Choice, Range
+from dltune.recipe.ranges import Choice, Log, Range, Uniform
 from dltune.recipe.toml import shown
+
+# A logarithm and its inverse lose some 1e-15 of the unit interval.
+SAME_COORDINATE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,27 @@ class Space:
                 values[dimension.name] = dimension.range.from_unit(float(coordinate))
         return values
 
+    @cached_property
+    def start(self) -> dict[str, Any] | None:
+        """Where a search begins, by name: each active range at its start, or else in its middle.
+
+        None if no range has a start.
+
+        >>> from dltune.recipe.ranges import Log, Uniform
+        >>> rate = Dimension(name="optim.lr", path="optim.lr", range=Log(1e-4, 1.0, start=0.1))
+        >>> drop = Dimension(name="model.dropout", path="model.dropout", range=Uniform(0.0, 0.5))
+        >>> Space((rate, drop)).start, Space((drop,)).start
+        ({'optim.lr': 0.1, 'model.dropout': 0.25}, None)
+        """
+        if all(dimension.range.start is None for dimension in self.dimensions):
+            return None
+        values: dict[str, Any] = {}
+        for dimension in self.dimensions:
+            if self.is_active(dimension, values):
+                start = copy.deepcopy(dimension.range.start)
+                values[dimension.name] = dimension.range.from_unit(0.5) if start is None else start
+        return values
+
     def to_unit(self, values: Mapping[str, Any]) -> list[float]:
         """The point of the unit cube that stands for `values`; inactive dimensions get 0.5."""
         self.check_names(values)
@@ -139,6 +164,20 @@ class Space:
         points = len(dimension.range.grid())
         # An option multiplies with the ranges that exist under it; a plain point counts once.
         return sum(self._size_under(dimension.name, index) for index in range(points))
+
+    def grid_has(self, values: Mapping[str, Any]) -> bool:
+        """Whether `grid` gives these values, one for each active dimension, up to rounding.
+
+        A grid has every combination of its axes' points, so that each value may be looked up alone.
+        """
+        return all(self._axis_has(self.by_name[name].range, one) for name, one in values.items())
+
+    @staticmethod
+    def _axis_has(axis: Range, value: Any) -> bool:
+        if isinstance(axis, Log | Uniform):  # a point of a log grid may miss 0.002 by a digit
+            unit = axis.to_unit(value)
+            return any(abs(axis.to_unit(point) - unit) < SAME_COORDINATE for point in axis.grid())
+        return isinstance(axis, Choice) or value in axis.grid()
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every combination of grid points of active dimensions, the last dimension fastest."""

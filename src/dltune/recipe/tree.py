@@ -2,7 +2,8 @@
 
 A choice of plain values is a slot like any other range. A choice in which an option holds a table
 is a branch: its options are trees themselves, with slots that exist only under them. Keys beside a
-section's choice of tables are shared by all its options.
+section's choice of tables are shared by all its options, but for a `start` that is text: it names
+the option that a search begins at.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from dltune.errors import RecipeError
 from dltune.recipe.ranges import (
+    START,
     Choice,
     Range,
     at_name,
@@ -121,9 +123,8 @@ class TreeBuilder:
     def build(self, content: Any, place: _Place | None = None) -> Node:
         """The tree of a table, list or value; mistakes are collected, not raised."""
         place = place or _Place()
-        if place.path == REPLAY:  # whose keys are dotted paths, and whose values no ranges
-            return Fixed(content)
-        if isinstance(content, dict):
+        # The keys of [replay] are dotted paths, and its values no ranges.
+        if isinstance(content, dict) and place.path != REPLAY:
             return self._build_dict(content, place)
         if isinstance(content, list) and holds_table(content):
             pairs = enumerate(content)
@@ -152,13 +153,13 @@ class TreeBuilder:
 
     def _build_range(self, table: dict[str, Any], place: _Place) -> Node:
         if kind_of(table) == "choice" and holds_table(options := choice_options(table)):
-            return self._build_branch(options, place, None)
+            return self._build_branch(options, place, None, table.get(START))
         self._add(place, parse_range(table))
         return Slot(place.name, place.file_path)
 
     def _build_section_choice(self, table: dict[str, Any], place: _Place) -> Node:
         options = choice_options(table)
-        others = {key: content for key, content in table.items() if key != "choice"}
+        others = shared_keys(table)
         for index, option in enumerate(options):
             if not isinstance(option, dict):
                 raise RecipeError(
@@ -170,14 +171,19 @@ class TreeBuilder:
                     f"{twice[0]} is both shared and in choice option {index}; keep one"
                 )
         shared = self._build_table(others, place) if others else None
-        return self._build_branch(options, place, shared)
+        return self._build_branch(options, place, shared, start_label(table))
 
-    def _build_branch(self, options: Sequence[Any], place: _Place, shared: Table | None) -> Branch:
+    def _build_branch(
+        self, options: Sequence[Any], place: _Place, shared: Table | None, start: Any
+    ) -> Branch:
         labels = option_labels(options)
         for index, option in enumerate(options):
             if option in options[:index]:
                 raise RecipeError(f"choice option {shown(option)} is there twice; keep one")
-        self._add(place, Choice(labels))
+        # Where options have no names of their own, a start may be one of them, written again.
+        self._add(
+            place, Choice(labels, labels[options.index(start)] if start in options else start)
+        )
         places = (place.under(label, index) for index, label in enumerate(labels))
         nodes = tuple(self.build(option, at) for option, at in zip(options, places, strict=True))
         return Branch(place.name, place.file_path, labels, nodes, shared)
@@ -192,6 +198,28 @@ class TreeBuilder:
                 option=place.option,
             )
         )
+
+
+def start_label(table: Mapping[str, Any]) -> str | None:
+    """The option that a search begins at, of a section that is a choice of tables.
+
+    It is text, which no setting named `start` is (`schedule.start` is a number).
+
+    >>> start_label({"choice": [{"name": "sgd"}, {"name": "adam"}], "start": "adam"})
+    'adam'
+    """
+    start = table.get(START)
+    return start if isinstance(start, str) else None
+
+
+def shared_keys(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside a section's choice of tables, and is of all its options.
+
+    >>> shared_keys({"choice": [{"name": "sgd"}], "lr": 0.1, "start": "sgd"})
+    {'lr': 0.1}
+    """
+    own = ("choice",) if start_label(table) is None else ("choice", START)
+    return {key: content for key, content in table.items() if key not in own}
 
 
 def holds_table(content: Any) -> bool:

@@ -55,7 +55,8 @@ class Evolution:
                 of a child's coordinates on average (Bäck 1993; Mühlenbein 1992).
     step        standard deviation of a mutation in the unit cube, > 0.
 
-    Generation 0 is the same draws as random search. The parents of generation g are the best
+    Generation 0 is the same draws as random search, with `space.start` as trial 0 where a range has
+    a start. The parents of generation g are the best
     `parents` of all trials of generations 0..g-1: an elite stays a parent as long as nothing beats
     it, without being trained again. A child takes each coordinate from one of two parents (uniform
     crossover, Syswerda 1989); a mutated coordinate moves by a normal step reflected at the bounds,
@@ -153,6 +154,8 @@ class Evolution:
 
     def _propose(self, number: int, pool: Sequence[TrialRecord]) -> Mapping[str, Any] | None:
         """A point that is not among the earlier ones; None if none was found."""
+        if number == 0 and self._space.start is not None:
+            return self._space.start
         rng = proposal_generator(self._seed, number)
         for _ in range(MUTATION_TRIES if pool else 0):
             values = self._child(rng, pool)

@@ -15,6 +15,7 @@ class GridSearch:
     """The points of `space.grid()` in order, the last range of the recipe changing fastest.
 
     space  its ranges say how many points they have (`points`, `per_decade`, `step`).
+           Where one has a start, `space.start` comes first, unless it is one of the points.
     seed   not used: a grid has no chance in it. It is taken so that every strategy is built alike.
 
     The order is not shuffled: the study says how many points there are before it starts, and a
@@ -29,8 +30,10 @@ class GridSearch:
     """
 
     def __init__(self, space: Space, seed: int) -> None:
-        self._total = space.grid_size()
-        self._points = space.grid()
+        start = space.start
+        first = [] if start is None or space.grid_has(start) else [start]
+        self._total = len(first) + space.grid_size()
+        self._points = itertools.chain(first, space.grid())
         self._next = 0
 
     @property

@@ -26,7 +26,7 @@ def option_names(name: str) -> list[str]:
     """The options of a strategy, in the order of its constructor.
 
     >>> option_names("evolution"), option_names("random")
-    (['population', 'parents', 'mutation', 'step'], [])
+    (['population', 'parents', 'mutation', 'step'], ['prior'])
     """
     parameters = inspect.signature(STRATEGIES[name]).parameters.values()
     return [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
