@@ -123,8 +123,7 @@ class TreeBuilder:
     def build(self, content: Any, place: _Place | None = None) -> Node:
         """The tree of a table, list or value; mistakes are collected, not raised."""
         place = place or _Place()
-        # The keys of [replay] are dotted paths, and its values no ranges.
-        if isinstance(content, dict) and place.path != REPLAY:
+        if isinstance(content, dict) and place.path != REPLAY:  # there, keys are dotted paths
             return self._build_dict(content, place)
         if isinstance(content, list) and holds_table(content):
             pairs = enumerate(content)
