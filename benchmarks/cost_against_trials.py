@@ -34,7 +34,7 @@ TASK = TASKS["mlp-32"]
 
 def arguments(folder: Path, name: str, trials: int, seed: int, more: list[str]) -> list[str]:
     """What is typed after `dltune`."""
-    typed = ["search", str(TASK.write_recipe(folder)), "--strategy", "random"]
+    typed = ["search", str(TASK.write_recipe(folder)), "--strategy", "random", "--prune", "none"]
     typed += ["--trials", str(trials), "--seed", str(seed), "--json"]
     return [*typed, "--runs-dir", str(folder), "--name", name, *more]
 

@@ -101,6 +101,7 @@ def run_dltune(task: Task, *, trials: int, seed: int, folder: Path, more: list[s
     name = f"{task.name}-{seed}"
     command = [sys.executable, "-m", "dltune", "search", str(task.write_recipe(folder))]
     command += ["--strategy", "random", "--trials", str(trials), "--seed", str(seed), "--json"]
+    command += ["--prune", "none"]  # as the peers train
     command += ["--runs-dir", str(folder), "--name", name, *more]
     seconds, _, complaints = timed(
         command, fine=(0, 1)

@@ -49,8 +49,9 @@ def may_change(sections: Mapping[str, BaseModel]) -> list[str]:
     for name in SECTIONS:
         section = sections[name]
         for key, field in type(section).model_fields.items():
-            has_number = _is_number(getattr(section, key)) or "float" in str(field.annotation)
-            if has_number and f"{name}.{key}" not in FIXED:
+            value = getattr(section, key)
+            is_off = value is None and "float" in str(field.annotation)
+            if (_is_number(value) or is_off) and f"{name}.{key}" not in FIXED:
                 keys.append(f"{name}.{key}")
     dropout = getattr(sections["model"], "dropout", None)
     is_users = hasattr(sections["model"], "factory")
