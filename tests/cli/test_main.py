@@ -259,7 +259,9 @@ def test_an_encoding_without_bars_is_no_error(study: Path) -> None:
     ("words", "place", "offered"),
     [
         pytest.param("dltune se", 1, ["search"], id="command"),
-        pytest.param("dltune search --strategy ", 3, ["evolution", "grid", "pbt", "random"], id="values"),
+        pytest.param(
+            "dltune search --strategy ", 3, ["evolution", "grid", "pbt", "random"], id="values"
+        ),
         pytest.param("dltune search --strategy g", 3, ["grid"], id="begun value"),
         pytest.param("dltune train --device c", 3, ["cpu", "cuda"], id="device"),
         pytest.param("dltune report --js", 2, ["--json"], id="option"),
