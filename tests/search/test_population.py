@@ -155,6 +155,30 @@ def test_the_worst_take_over_the_best(recipe: Recipe) -> None:
     assert population.files == {f"{number}.safetensors" for number in range(8)}
 
 
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"turn": 1}', '{"turn": 1, "members": {"0": {"seed": 1}}}']
+)
+def test_what_is_damaged_is_left_out(content: str, recipe: Recipe, tmp_path: Path) -> None:
+    strategy, trials = whole_population(recipe, 1)
+    (tmp_path / "population.json").write_text(content)
+    again = Population(strategy, recipe.space, trials, file=tmp_path / "population.json")
+    members, stretch = again.next() or ([], WHOLE)
+    assert (members, dict(stretch.until)) == (trials, {0: 1})
+
+
+def test_what_is_kept_is_gone_on_with(recipe: Recipe, tmp_path: Path) -> None:
+    strategy, trials = whole_population(recipe, 4)
+    file = tmp_path / "population.json"
+    first = Population(strategy, recipe.space, trials, file=file)
+    first.next()
+    for number in range(4):
+        record = record_of(number, [0.5 + number])
+        first.pause(TrialPaused(record=record, kept="some.safetensors"))
+    first.judge()
+    again = Population(strategy, recipe.space, trials, file=file)
+    assert again.next() == first.next()
+
+
 def test_a_value_moves_by_a_fifth_or_is_drawn_anew(recipe: Recipe) -> None:
     strategy = PopulationBased(recipe.space, 3)
     before = {"model.dropout": 0.45, "optim.lr": 0.01, "regularize.l2": 1e-6}

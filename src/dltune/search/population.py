@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -68,7 +69,9 @@ class Population:
         self._turns = list(strategy.turns(longest))
         self._is_last = False
         if file is not None and file.exists():
-            self._go_on(parse_json(file.read_bytes()))
+            # Where it is damaged, all begin anew, to the same end.
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+                self._go_on(parse_json(file.read_bytes()))
 
     def _go_on(self, kept: Mapping[str, Any]) -> None:
         """Stand where an earlier session did after its latest turn.
@@ -78,15 +81,19 @@ class Population:
         members = {int(number): one for number, one in kept["members"].items()}
         if not self._trials.keys() <= members.keys():
             return  # of another block
-        self._turns = [turn for turn in self._turns if turn > kept["turn"]]
-        for number in self._trials:
-            one = members[number]
-            config = Config.model_validate(one["config"])
-            self._trials[number] = Trial(
-                number=number, config=config, seed=one["seed"], values=one["values"]
+        turns = [turn for turn in self._turns if turn > kept["turn"]]
+        mine = {number: members[number] for number in self._trials}
+        trials = {
+            number: Trial(
+                number=number,
+                config=Config.model_validate(one["config"]),
+                seed=one["seed"],
+                values=one["values"],
             )
-            if one["place"] is not None:
-                self._places[number] = Place(*one["place"])
+            for number, one in mine.items()
+        }
+        places = {number: Place(*one["place"]) for number, one in mine.items() if one["place"]}
+        self._turns, self._trials, self._places = turns, trials, places
 
     def keep(self, turn: int) -> None:
         """Write down who trains what after a turn, and from which state."""
@@ -100,8 +107,9 @@ class Population:
             for number, one in self._trials.items()
         }
         if self._file is not None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self._file, json.dumps({"turn": turn, "members": members}))
+            with contextlib.suppress(OSError):  # a disk that is full ends no training
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                replace_file(self._file, json.dumps({"turn": turn, "members": members}))
 
     @property
     def files(self) -> set[str]:
