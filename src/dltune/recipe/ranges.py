@@ -67,10 +67,10 @@ class Choice:
             if self.index(option) != index:
                 raise RecipeError(f"the option {toml_value(option)} is there twice; keep one")
         if self.start is not None:
-            index = self.index(self.start)
-            if index is None:
+            place = self.index(self.start)
+            if place is None:
                 raise RecipeError(_no_option(self.start, self.options))
-            object.__setattr__(self, "start", self.options[index])  # 1, not 1.0 for it
+            object.__setattr__(self, "start", self.options[place])  # 1, not 1.0 for it
 
     @cached_property
     def _places(self) -> dict[Hashable, int]:
