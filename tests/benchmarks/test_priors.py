@@ -17,11 +17,16 @@ def script() -> ModuleType:
 
 
 def test_a_search_takes_the_nearest_trials_and_none_twice(script: ModuleType) -> None:
+    near = [[0.1 * step, 0.1] for step in range(script.NEAREST)]
     pool = script.Pool(
-        points=np.array([[0.1, 0.1], [0.2, 0.1], [0.9, 0.9]]), dev_errors=np.array([0.3, 0.2, 0.1])
+        points=np.array([*near, [0.9, 0.9], [0.95, 0.9]]), dev_errors=np.arange(10) / 10
     )
-    points = np.array([[0.11, 0.1], [0.11, 0.1], [0.11, 0.1]])
-    assert pool.errors_of(points).tolist() == [0.3, 0.2, 0.1]
+    points = np.array([[0.0, 0.1], [0.91, 0.91], [0.91, 0.91]])
+    first, *others = pool.errors_of(points, seed=0).tolist()
+    assert others == [0.8, 0.9]
+    # The first is any of the nearest: a start is the same point under every seed.
+    firsts = {first, *(pool.errors_of(points, seed)[0] for seed in range(1, 100))}
+    assert firsts == {step / 10 for step in range(script.NEAREST)}
 
 
 def test_starts_stand_in_the_best_and_the_worst_tenth(script: ModuleType) -> None:

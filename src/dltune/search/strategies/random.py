@@ -23,7 +23,8 @@ SPREAD = 0.25
 # Probability that a choice takes its start rather than any option: a half, whatever the number of
 # options, so that the other half still tries all of them.
 START_SHARE = 0.5
-# What the advice names: the largest that docs/benchmarks.md found to cost little where it misleads.
+# What the advice names: the largest share measured with which wrong starts in every range cost less
+# than a tenth of the best dev error (docs/benchmarks.md: 0.1, 0.25 and 0.5, with three networks).
 ADVISED_PRIOR = 0.25
 
 
