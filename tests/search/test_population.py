@@ -203,6 +203,7 @@ def test_how_many_give_way(recipe: Recipe) -> None:
     assert PopulationBased(recipe.space, 0, interval=5).turns(11) == (5, 10)
 
 
+@pytest.mark.slow
 def test_one_that_has_diverged_takes_over_at_the_next_turn(tmp_path: Path) -> None:
     """Half of the range diverges at once; the last turn is after epoch 5 of 6."""
     sgd, rates = ["optim.name=sgd", "train.epochs=6"], ["optim.lr=log:1e-4:1e9"]

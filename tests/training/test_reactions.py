@@ -295,7 +295,16 @@ def test_looped_and_stacked_are_equal(diabetes: DeviceData) -> None:
     assert_finite_parts_alike(looped, alone)
 
 
-@pytest.mark.parametrize("forms", [(False, False), (True, True), (False, True), (True, False)])
+@pytest.mark.parametrize(
+    "forms",
+    [
+        (False, True),
+        *(
+            pytest.param(forms, marks=pytest.mark.slow)
+            for forms in [(False, False), (True, True), (True, False)]
+        ),
+    ],
+)
 def test_who_pauses_goes_on_as_if_nothing_had_been(
     diabetes: DeviceData, forms: tuple[bool, bool]
 ) -> None:

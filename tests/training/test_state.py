@@ -91,7 +91,10 @@ def test_every_optimizer_and_schedule_goes_on_as_if_nothing_had_been(
         assert_alike(whole, parts, relative=1e-7)
 
 
-@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+@pytest.mark.parametrize(
+    "stacked",
+    [pytest.param(False, id="looped", marks=pytest.mark.slow), pytest.param(True, id="stacked")],
+)
 def test_nothing_changes_in_single_precision_either(stacked: bool, digits: DeviceData) -> None:
     """To the last bit, in the form in which it was; with large models, whose updates are fused."""
     for hidden in ([16], [300, 100]):
