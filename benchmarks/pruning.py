@@ -166,7 +166,8 @@ def pruned(
         for one in records
     ]
     whole, over = {one.number: one for one in records}, dict[int, TrialRecord]()
-    rungs = Rungs(pruner, trials, over={}, kept={})
+    longest = max(one.config.train.epochs for one in trials)
+    rungs = Rungs(pruner, trials, over={}, kept={}, epochs=longest)
     while (stretch := rungs.next()) is not None:
         for trial in stretch[0]:
             record = whole[trial.number]

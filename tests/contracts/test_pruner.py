@@ -77,7 +77,7 @@ def study(
     known: dict[int, tuple[Config, TrialRecord]] = {
         number: (made_up.configs[number], record) for number, record in done.items()
     }
-    rungs = Rungs(pruner, left, over=known, kept={})
+    rungs = Rungs(pruner, left, over=known, kept={}, epochs=EPOCHS)
     while (stretch := rungs.next()) is not None:
         for trial in stretch[0]:
             if most is not None and len(over) >= most:

@@ -106,6 +106,8 @@ def test_a_key_of_it_can_be_set_by_itself() -> None:
     config = read('data.source = "a.csv"', "replay.optim.lr=[[3, 0.2]]")
     assert config.replay == {"optim.lr": [(3, 0.2)]}
     assert read(TEXT, "replay.optim.lr=[[3, 0.2]]").at(6).optim.lr == 0.2
+    quoted = 'replay."optim.lr"=[[3, 0.2]]'  # as it stands in a file
+    assert read(TEXT, quoted).at(6).optim.lr == 0.2
 
 
 def test_a_factory_has_its_own_dropout() -> None:

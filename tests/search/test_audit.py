@@ -87,6 +87,27 @@ def test_a_search_is_audited_and_a_winner_counts(recipe: Recipe, tmp_path: Path)
     assert again.trained == 0
 
 
+def test_a_new_search_may_be_audited_at_once(recipe: Recipe, tmp_path: Path) -> None:
+    """Its pruned trials have been written in the same session."""
+    options = {"prune_options": {"first_rung": 1}, "stack": 12, "prune": "halving"}
+    end = run_study(recipe, path=tmp_path / "run", trials=12, audit=4, **options)
+    assert sum(map(is_audited, end.trials)) == 4
+    run = load_run(tmp_path / "run")
+    assert [one.reason for one in run.trials] == [one.reason for one in end.trials]
+    assert end.audit == 4
+
+
+@pytest.mark.parametrize("strategy", ["pbt", "random"])
+def test_an_audit_where_nobody_is_pruned_is_refused(
+    strategy: str, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Neither a population, nor trainings of one epoch."""
+    short = parse_recipe(TEXT, folder=tmp_path, overrides=["train.epochs=1"])
+    given = {"pbt": recipe, "random": short}[strategy]
+    with pytest.raises(UsageError, match="no trial is pruned here"):
+        run_study(given, path=tmp_path / "run", trials=120, audit=3, strategy=strategy)
+
+
 def test_what_an_audit_shows() -> None:
     audited = "audited, had been pruned at rung 1"
     trials = [

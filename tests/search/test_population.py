@@ -17,7 +17,7 @@ import torch
 
 from dltune.data.device import to_device
 from dltune.data.load import load_data
-from dltune.errors import UsageError
+from dltune.errors import RunFolderError, UsageError
 from dltune.recipe.files import load_recipe, parse_recipe
 from dltune.recipe.recipe import Recipe
 from dltune.recipe.replay import replay_of
@@ -121,6 +121,12 @@ def test_it_is_the_same_study_for_any_split_of_the_work(recipe: Recipe, tmp_path
     first = search(recipe, tmp_path / "one")
     for number, how in enumerate(SPLITS):
         assert study_of(search(recipe, tmp_path / f"{number}", **how)) == study_of(first)
+
+
+def test_a_population_cannot_grow(recipe: Recipe, tmp_path: Path) -> None:
+    search(recipe, tmp_path / "run", trials=3)
+    with pytest.raises(RunFolderError, match="is a population of 3, and --trials 5 another one"):
+        search(recipe, tmp_path / "run", trials=5, resume=True)
 
 
 def whole_population(recipe: Recipe, trials: int) -> tuple[PopulationBased, list[Trial]]:

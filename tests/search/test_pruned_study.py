@@ -76,7 +76,7 @@ def test_who_goes_on_has_trained_as_if_nobody_had_looked(recipe: Recipe, tmp_pat
             assert one.dev_loss == min(record.dev_loss for record in one.history)
             assert one.parameters == same.parameters
             assert one.examples == {"train": 106, "curve": 106, "dev": 36}
-            assert (one.test_error, one.ranked) == (None, None)
+            assert (one.test_error, one.objective) == (None, None)
     assert not (tmp_path / "pruned" / FOLDER / RUNNING).exists()
 
 
@@ -130,12 +130,24 @@ def test_more_trials_are_compared_with_those_that_there_are(recipe: Recipe, tmp_
     assert all(" of 20, the best 6 go on" in one for one in ranks)
 
 
-def test_evolution_is_pruned_by_generations(recipe: Recipe, tmp_path: Path) -> None:
-    trials = search(recipe, tmp_path / "run", strategy="evolution", options={"population": 10})
-    for generation in (trials[:10], trials[10:]):
-        ranks = [one.reason for one in generation if "rung 1" in one.reason]
-        assert all(" of 10, the best 3 go on" in one for one in ranks)
-        assert sum(one.state is TrialState.COMPLETE for one in generation) <= 1
+def test_evolution_breeds_from_ends_alone(recipe: Recipe, tmp_path: Path) -> None:
+    options = {"strategy": "evolution", "options": {"population": 10}}
+    with pytest.raises(UsageError, match="leaves too few of them"):
+        search(recipe, tmp_path / "run", **options)
+    trials = search(recipe, tmp_path / "run", prune="bad-start", **options)
+    assert {TrialState.PRUNED, TrialState.COMPLETE} <= {one.state for one in trials}
+
+
+def test_rungs_are_shares_of_the_longest_training_that_there_may_be(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    """Not of the longest that was drawn: more trials must not move them."""
+    spaces = ["train.epochs=int:2:30"]
+    varied = parse_recipe(TEXT, folder=tmp_path, spaces=spaces)
+    trials = search(varied, tmp_path / "run", trials=6)
+    looks = {one.reason.partition(":")[0] for one in trials if one.state is TrialState.PRUNED}
+    assert looks
+    assert looks <= {"rung 1 of 2 (epoch 3)", "rung 2 of 2 (epoch 10)"}
 
 
 def test_many_are_halved_by_themselves(recipe: Recipe, tmp_path: Path) -> None:

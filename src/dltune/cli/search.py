@@ -288,4 +288,5 @@ def _say_resume(end: StudyEnd, *, cut: int, runs_dir: Path) -> None:
 
 def _resume_command(end: StudyEnd, runs_dir: Path) -> str:
     where = "" if runs_dir == Path("runs") else f" --runs-dir {shlex.quote(str(runs_dir))}"
-    return f"dltune search --resume --name {shlex.quote(end.path.name)}{where}"
+    audit = f" --audit-pruning {end.audit}" if end.audit else ""
+    return f"dltune search --resume --name {shlex.quote(end.path.name)}{where}{audit}"

@@ -102,6 +102,9 @@ def say_diagnose(run: Run) -> None:
     elif any(trial.state is TrialState.DIVERGED for trial in run.trials):
         command = f"dltune lr-find {shlex.quote(str(run.path / 'recipe.toml'))}"
         output.say_next(command, "learning rates that do not diverge")
+    elif run.is_complete and run.trials:
+        lost = next((one for one in run.trials if one.state is TrialState.FAILED), run.trials[0])
+        output.say_next(f"dltune diagnose {folder} --trial {lost.number}", "what became of it")
     else:
         say_go_on(run)
 

@@ -37,7 +37,10 @@ def parse_override(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value.strip():
         raise RecipeError(f'--set "{text}": must be key=value', hint=SET_EXAMPLE)
-    return name.strip(), parse_word(value.strip())
+    name = name.strip()
+    if name.startswith("replay."):  # whose keys have quotes in a file
+        name = name.replace('"', "")
+    return name, parse_word(value.strip())
 
 
 def parse_word(text: str) -> Any:

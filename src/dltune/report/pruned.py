@@ -34,7 +34,8 @@ class Saved:
         """By the records of a search."""
         pruned = [one for one in trials if one.state is TrialState.PRUNED]
         trained = sum(one.epochs for one in trials)
-        left = sum(int(one.config.get("train.epochs", one.epochs)) - one.epochs for one in pruned)
+        cut = [one for one in trials if one.state in (TrialState.PRUNED, TrialState.INTERRUPTED)]
+        left = sum(int(one.config.get("train.epochs", one.epochs)) - one.epochs for one in cut)
         at = collections.Counter(one.epochs for one in pruned)
         return cls(pruned=dict(sorted(at.items())), trained=trained, whole=trained + left)
 

@@ -67,7 +67,7 @@ def check_same_options(
     for name, value in asked.items():
         if value is not None and value != stored.get(name):
             raise RunFolderError(
-                f"{path} was started with {name} {stored.get(name)}, not {value}",
+                f"{path} was started with {_said_of(name, stored)}, not {value}",
                 hint=f"Leave {name} out to go on, or start a new study with another --name.",
             )
     if trials is not None and last is not None and trials <= last:
@@ -75,6 +75,10 @@ def check_same_options(
             f"{path} has a trial {last} already, and --trials {trials} ends with {trials - 1}",
             hint=f"Type --trials with {last + 1} or more; only more trials can be added.",
         )
+
+
+def _said_of(name: str, stored: Mapping[str, Any]) -> str:
+    return f"{name} {stored[name]}" if name in stored else f"no {name} of its own"
 
 
 def _as_typed(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dltune.runs.from_json import checked
-from dltune.training.history import TrialRecord
+from dltune.training.history import TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from dltune.recipe.space import Space
@@ -91,9 +91,10 @@ def record_of(attributes: Mapping[str, Any], *, place: int) -> TrialRecord:
 
 
 def newest(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """In order of number; of two with the same number, that of the later session.
+    """In order of number; of two with the same number, that of the later session, or of an audit: a
+    trial that was pruned may be trained to its end in the same session.
 
-    Raises ValueError if a session has written a trial twice.
+    Raises ValueError if a session has written a trial twice otherwise.
 
     >>> from dltune.training.history import TrialState
     >>> first, again = (TrialRecord(number=1, seed=0, state=TrialState(state), session=session)
@@ -104,7 +105,9 @@ def newest(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     by_number: dict[int, TrialRecord] = {}
     for trial in trials:
         known = by_number.get(trial.number)
-        if known is not None and known.session >= trial.session:
+        was_pruned = known is not None and known.state is TrialState.PRUNED
+        is_audit = was_pruned and trial.state is not TrialState.PRUNED
+        if known is not None and known.session >= trial.session + is_audit:
             raise ValueError(f"trial {trial.number} is there twice")
         by_number[trial.number] = trial
     return [by_number[number] for number in sorted(by_number)]

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from dltune.errors import RecipeError
+from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config
+from dltune.recipe.validation import probes
 from dltune.runs.folder import RunFolder
 from dltune.runs.history_csv import read_history
 from dltune.runs.resume import check_same_values
@@ -38,6 +40,11 @@ class Block:
     def numbers(self) -> list[int]:
         """Of all that this session brings to an end."""
         return sorted([*(one.number for one in self.trials), *(r.number for r in self.impossible)])
+
+
+def longest_training(recipe: Recipe) -> int:
+    """The epochs of the longest training that the space of a recipe allows."""
+    return max(recipe.config(point).train.epochs for point in probes(recipe.space))
 
 
 def first_open(trials: Mapping[int, TrialRecord], strategy: Strategy, *, pruned: bool) -> int:

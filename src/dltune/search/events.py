@@ -91,6 +91,7 @@ class StudyEnd:
     trained   trials that this session has finished; 0 if a resumed study was complete already.
     total     trials that were wanted.
     signal    number of the one that has interrupted it; 0 if none has.
+    audit     pruned trials that were to be trained to their ends.
     trials    those that are done, in order of number, without histories.
     best      of them and of those that were interrupted; None if none has come to anything.
     """
@@ -103,3 +104,4 @@ class StudyEnd:
     trials: tuple[TrialRecord, ...]
     best: TrialRecord | None
     signal: int = 0
+    audit: int = 0

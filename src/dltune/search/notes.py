@@ -20,16 +20,18 @@ def start_notes(folder: RunFolder, asked: Asked, dataset: Dataset | None) -> lis
     if dataset is not None:
         ends = [folder.recipe.config(point) for point in probes(folder.recipe.space)]
         notes += [*dataset.notes, *peak_notes(ends, examples=len(dataset.train))]
-        notes += _pruning_note(asked, max(one.train.epochs for one in ends))
+        is_over = len(folder.trials) >= asked.total
+        notes += _pruning_note(asked, max(one.train.epochs for one in ends), is_over=is_over)
     return notes
 
 
-def _pruning_note(asked: Asked, epochs: int) -> list[str]:
+def _pruning_note(asked: Asked, epochs: int, *, is_over: bool) -> list[str]:
     """A line about pruning, which is the default where many are compared.
 
-    epochs  of the longest training.
+    epochs   of the longest training.
+    is_over  whether nobody is looked at any more.
     """
-    if asked.pruner is None:
+    if asked.pruner is None or is_over:
         return []
     brackets = asked.pruner.brackets(range(asked.total), epochs)
     rungs = sorted({rung for one in brackets for rung in one.rungs})
@@ -38,7 +40,8 @@ def _pruning_note(asked: Asked, epochs: int) -> list[str]:
     listed = f"{shown[0]}, {shown[1]}, ..., {shown[-1]}" if many else " and ".join(shown)
     word = "epoch" if len(shown) == 1 else "epochs"
     looks = f"{asked.prune}: trials are looked at after {word} {listed} of {epochs}"
-    return [f"{looks}, and the worse ones end; --prune none trains all to their ends"]
+    which = "bad ones" if asked.prune == "bad-start" else "the worse ones"
+    return [f"{looks}, and {which} end; --prune none trains all to their ends"]
 
 
 def _changes(session: Session) -> list[str]:

@@ -9,13 +9,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dltune.recipe.recipe import Recipe
 from dltune.recipe.schema import Config
 from dltune.recipe.space import Space
 from dltune.recipe.whole_file import replace_file
 from dltune.runs.checkpoint import FOLDER, RUNNING
 from dltune.runs.from_json import parse_json
 from dltune.runs.running import Place, furthest, kept_trainings
-from dltune.search.block import Block
+from dltune.search.block import Block, longest_training
 from dltune.search.executors.protocol import Stretch, TrialPaused
 from dltune.search.pruning.base import Pruner, Standing, ranked, standing_of
 from dltune.search.rungs import Rungs
@@ -27,17 +28,19 @@ SNAPSHOT = "population.json"
 
 
 def course_of(
-    block: Block, strategy: Strategy, pruner: Pruner | None, space: Space, run: Path
+    block: Block, strategy: Strategy, pruner: Pruner | None, recipe: Recipe, run: Path
 ) -> Rungs | Population:
     """How the trials of a block come to their ends.
 
     run  the run folder, in which an earlier session may have left some of them.
     """
     if isinstance(strategy, PopulationBased):
+        space = recipe.space
         return Population(strategy, space, block.trials, file=run / FOLDER / RUNNING / SNAPSHOT)
     numbers = {one.number for one in block.trials}
     kept = [one for one in kept_trainings(run) if one.place.number in numbers]
-    return Rungs(pruner, block.trials, over=block.over, kept=furthest(kept))
+    over, epochs = block.over, longest_training(recipe)
+    return Rungs(pruner, block.trials, over=over, kept=furthest(kept), epochs=epochs)
 
 
 class Population:

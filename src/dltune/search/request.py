@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from dltune.errors import UsageError
+from dltune.errors import RunFolderError, UsageError
 from dltune.recipe.comparable import check_comparable, clashes, ways_out
 from dltune.recipe.files import relocate
 from dltune.recipe.recipe import Recipe
@@ -19,6 +19,7 @@ from dltune.runs.resume import (
     check_stored_values,
 )
 from dltune.runs.run import Run
+from dltune.search.block import longest_training
 from dltune.search.pruning.base import Pruner
 from dltune.search.pruning.registry import NONE, build_pruner, check_acts
 from dltune.search.strategies.base import Strategy
@@ -104,6 +105,12 @@ def asked_anew(typed: Recipe, recipe: Recipe, request: Request) -> Asked:
     if isinstance(strategy, PopulationBased):
         _check_population(strategy, recipe, request, total)
     together = min(total, strategy.generation or total)
+    if strategy.generation is not None and request.prune not in (None, NONE, "bad-start"):
+        raise UsageError(
+            f"--strategy {name} breeds from trials that come to their ends, and --prune "
+            f"{request.prune} leaves too few of them",
+            hint="Take --prune bad-start, or --strategy random.",
+        )
     moves = isinstance(strategy, PopulationBased)
     prune, pruner = (NONE, None) if moves else _pruner(request, recipe, together)
     return Asked(
@@ -122,19 +129,19 @@ def _pruner(request: Request, recipe: Recipe, together: int) -> tuple[str, Prune
 
     Raises UsageError for one that could end no trial.
     """
-    longest = max(recipe.config(point).train.epochs for point in probes(recipe.space))
+    longest = longest_training(recipe)
     name, options = request.prune, request.prune_options
     if name is None:
         name = DEFAULT_PRUNER if options or together >= PRUNED_FROM else NONE
     pruner = build_pruner(name, options)
-    _check_audit(request, name)
     if pruner is not None:
         try:
             check_acts(name, pruner, trials=together, epochs=longest)
         except UsageError:
             if request.prune is not None or options:
                 raise
-            return NONE, None
+            name, pruner = NONE, None
+    _check_audit(request, name)
     return name, pruner
 
 
@@ -148,8 +155,9 @@ def _check_population(
             "--strategy pbt ends no trial early: its losers take over the winners' trainings",
             hint="Leave --prune and its options out, or take --strategy random.",
         )
+    _check_audit(request, NONE)
     if total < 2 or not strategy.turns(config.train.epochs):
-        short = f"trainings of {config.train.epochs} epochs"
+        short = f"trainings of {config.train.epochs} epoch{'s' * (config.train.epochs != 1)}"
         what = "a population of 1 trial" if total < 2 else f"{short} without a turn before the end"
         raise UsageError(
             f"--strategy pbt can replace nobody: {what}",
@@ -189,6 +197,11 @@ def asked_again(recipe: Recipe | None, run: Run, request: Request) -> Asked:
         trials=request.trials,
     )
     _check_audit(request, about.pruner)
+    if about.strategy == "pbt" and request.trials not in (None, about.trials):
+        raise RunFolderError(
+            f"{path} is a population of {about.trials}, and --trials {request.trials} another one",
+            hint="Leave --trials out to go on, or start another search.",
+        )
     strategy = build_strategy(about.strategy, run.recipe.space, about.seed, **about.options)
     total = _total(strategy, about.strategy, request.trials or about.trials)
     if total > len(run.done):

@@ -19,6 +19,7 @@ class Rungs:
     trials  of the block that are to be trained, in any order.
     over    those of it that are over already, by number, with their histories and configs.
     kept    where trials go on from, by number.
+    epochs  of the longest training that the space allows: of it the rungs are shares.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Rungs:
         *,
         over: Mapping[int, tuple[Config, TrialRecord]],
         kept: Mapping[int, Place],
+        epochs: int = 0,
     ) -> None:
         self._pruner = pruner
         self._living = {trial.number: trial for trial in trials}
@@ -35,9 +37,8 @@ class Rungs:
         self._configs |= {number: config for number, (config, _) in over.items()}
         self._records = {number: record for number, (_, record) in over.items()}
         self._kept = dict(kept)
-        longest = max((one.train.epochs for one in self._configs.values()), default=0)
         everybody = sorted(self._configs)
-        self._brackets = [] if pruner is None else pruner.brackets(everybody, longest)
+        self._brackets = [] if pruner is None else pruner.brackets(everybody, epochs)
         self._looks = dict.fromkeys(range(len(self._brackets)), 0)  # that each bracket has had
         self._is_last = False
 

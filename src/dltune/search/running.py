@@ -28,7 +28,7 @@ class Running:
         self._paused: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._trials)
+        return len(self._trials) - len(self._paused)
 
     @property
     def share(self) -> float:
@@ -45,7 +45,9 @@ class Running:
         return [
             self._trials[number].record(
                 TrialState.INTERRUPTED,
-                "interrupted; --resume trains it again",
+                "interrupted while it paused; --resume goes on with it"
+                if number in self._paused
+                else "interrupted; --resume trains it again",
                 epochs=self._epochs[number],
                 **self._measured(number),
             )
@@ -69,7 +71,7 @@ class Running:
         self._trials[trial.number], self._epochs[trial.number] = trial, 0
 
     def pause(self, number: int) -> None:
-        """A trial waits for others; it counts as one that runs."""
+        """A trial waits for others; its share and its best epoch still count."""
         self._paused.add(number)
 
     def see(self, records: Sequence[EpochRecord]) -> None:

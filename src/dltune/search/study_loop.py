@@ -131,6 +131,7 @@ class StudyLoop:
             trials=tuple(trials[number] for number in sorted(trials)),
             best=self._folder.best,
             signal=interrupts.requested if ending is Ending.INTERRUPTED else 0,
+            audit=self._audited,
         )
 
     def _wind_up(self, interrupts: Interrupts) -> bool:
@@ -178,7 +179,7 @@ class StudyLoop:
             self._first.expect(number)
         for record in block.impossible:
             self._finish(record, None)
-        return course_of(block, strategy, pruner, folder.recipe.space, folder.path)
+        return course_of(block, strategy, pruner, folder.recipe, folder.path)
 
     def _train(self, proposals: Sequence[Proposal], interrupts: Interrupts) -> None:
         """Train a block: to its end, or from rung to rung."""
@@ -187,6 +188,7 @@ class StudyLoop:
             self._train_stretch(*stretch, interrupts)
             if interrupts.requested or self._first.reason is not None:
                 return
+            self._write()  # before anything stands on who is over
             for record in self._rungs.judge():
                 self._running.end(record.number)
                 self._finish(record, None)

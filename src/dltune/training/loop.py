@@ -174,12 +174,13 @@ class Cohort:
         stop = Stop(state=TrialState.PRUNED, reason="")
         for monitor in reached.values():
             monitor.stop = stop
-        return [
-            Paused(
-                state=states[number],
-                record=outcome_of(monitor, None, self._engine, self._examples).record,
-            )
+        records = {
+            number: outcome_of(monitor, None, self._engine, self._examples).record
             for number, monitor in reached.items()
+        }
+        return [
+            Paused(state=states[number], record=dataclasses.replace(one, objective=None))
+            for number, one in records.items()
         ]
 
     def run_epoch(self) -> CohortEpoch:
