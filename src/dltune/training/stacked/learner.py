@@ -271,7 +271,14 @@ class StackedLearner(BaseLearner):
             self._best.load(row, {names[key]: one for key, one in state.best.items()})
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Take all but these rows, which ascend, out of the stack."""
+        """Take all but these rows, which ascend, out of the stack.
+
+        A compiled one keeps the shapes that it was compiled for until no more than half of its rows
+        are left, so that S rows are compiled for some log2(S) sizes; the others rest meanwhile.
+        """
+        if self._config.train.compile and 2 * len(rows) > len(self.trials):
+            self._rates.rest(set(range(len(self.trials))).difference(rows))
+            return
         self.trials = [self.trials[row] for row in rows]
         self.epochs = [self.epochs[row] for row in rows]
         self._orders = [self._orders[row] for row in rows]
