@@ -55,3 +55,19 @@ def test_momentum_of_one_cycle_alone() -> None:
     assert expected is not None
     assert moved[:, 0].tolist() == expected.tolist()
     assert all(math.isnan(own) for own in moved[:, 1])
+
+
+def test_a_row_at_rest_has_a_rate_of_zero_even_after_its_end() -> None:
+    """And moves no momentum: it is NaN where the optimizer's own holds."""
+    trials = [
+        trial(0, 0.1, 2, name="one-cycle"),
+        trial(1, 0.2, 9),
+        trial(2, 0.3, 1, name="cosine", warmup=0.5),
+    ]
+    rates = Rates(trials, updates_per_epoch=3)
+    rates.rest([0, 2])
+    lr, momentum = rates.epoch([5, 5, 5], [1.0, 1.0, 0.1])
+    assert lr.tolist() == [[0.0, 0.2, 0.0]] * 3
+    assert momentum is None
+    rates.keep([1, 2])
+    assert rates.epoch([6, 6], [0.5, 1.0]).lr.tolist() == [[0.1, 0.0]] * 3

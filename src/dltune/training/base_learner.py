@@ -55,7 +55,7 @@ class Final:
 class BaseLearner(abc.ABC):
     """Everything of some trials that changes while they train, a row for each.
 
-    trials  the living ones, in the order of their rows; batch size and model are the same in all.
+    trials  in the order of their rows; batch size and model are the same in all.
     data    on the device to train on.
     epochs  that each row has trained.
 
@@ -79,7 +79,7 @@ class BaseLearner(abc.ABC):
         self._measured_train = train_sample(data, CURVE_TRAIN_EXAMPLES)
 
     def rows(self, trials: Collection[int]) -> list[int]:
-        """The rows of living trials, by number."""
+        """The rows of trials, by number."""
         row_of = {trial.number: row for row, trial in enumerate(self.trials)}
         return [row_of[number] for number in trials]
 
@@ -190,4 +190,4 @@ class BaseLearner(abc.ABC):
 
     @abc.abstractmethod
     def keep(self, rows: Sequence[int]) -> None:
-        """Let all but these rows go."""
+        """Let all but these rows go, at once or later: `trials` has those that are still there."""

@@ -134,14 +134,13 @@ class Engine:
             )
             ends = [found] if isinstance(found, Stop) else found
             finals |= dict(zip(numbers, ends, strict=True))
-        for learner, numbers in self._by_learner(trials):
-            gone = set(learner.rows(numbers))
-            left = [row for row in range(len(learner.trials)) if row not in gone]
-            if left:
-                learner.keep(left)
+        losing = [learner for learner, _ in self._by_learner(trials)]
         for number in trials:
             self._waiting.pop(number, None)
             self._learners.pop(number, None)
+        for learner in losing:
+            if left := self._living(learner):
+                learner.keep(left)
         return finals
 
     def parameters(self, trial: int) -> int:
@@ -170,6 +169,11 @@ class Engine:
         self._learners[number] = learner
         self._parameters[number] = learner.parameter_count
 
+    def _living(self, learner: BaseLearner) -> list[int]:
+        """Its rows whose trials train on: a compiled stack has some that are over, too."""
+        trials = enumerate(learner.trials)
+        return [row for row, trial in trials if self._learners.get(trial.number) is learner]
+
     def _by_learner(self, trials: Collection[int]) -> Iterator[tuple[BaseLearner, list[int]]]:
         """The trials that have been built, by the learner that has them."""
         built = [number for number in trials if number in self._learners]
@@ -182,7 +186,9 @@ class Engine:
         interrupted: Callable[[], object],
         scales: Mapping[int, float],
     ) -> dict[int, EpochRecord | Stop]:
-        """An epoch of all rows; the seconds of each are its share. Empty if it was interrupted."""
+        """An epoch of all living rows; the seconds of each are its share. Empty if it was
+        interrupted.
+        """
         # Once it is built: the first optimizer of a process makes torch import for a second or two.
         start = time.perf_counter()
         with learner.running():
@@ -191,10 +197,11 @@ class Engine:
                 return {}
             train, dead_units = learner.measure_train()
             dev = learner.figures(learner.data.dev)
-        seconds = (time.perf_counter() - start) / len(learner.trials)
+        living = self._living(learner)
+        seconds = (time.perf_counter() - start) / len(living)
         return {
-            trial.number: EpochRecord(
-                trial=trial.number,
+            learner.trials[row].number: EpochRecord(
+                trial=learner.trials[row].number,
                 epoch=learner.epochs[row],
                 lr=update.lr[row],
                 train_loss=train[row].loss,
@@ -206,7 +213,7 @@ class Engine:
                 dead_units=dead_units[row],
                 seconds=seconds,
             )
-            for row, trial in enumerate(learner.trials)
+            for row in living
         }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from dltune.recipe.schema import ScheduleConfig
+from dltune.recipe.schema import ConstantConfig, ScheduleConfig
 from dltune.training.history import Trial
 from dltune.training.schedules import Array, lr_factors, momenta
 
@@ -50,6 +50,13 @@ class Rates:
         """Shrink to these rows."""
         self._which = [self._which[row] for row in rows]
         self._peaks = self._peaks[list(rows)]
+
+    def rest(self, rows: Collection[int]) -> None:
+        """Let the rate of these rows be 0, however many epochs they have behind them."""
+        self._schedules.append((ConstantConfig(), 1))
+        for row in rows:
+            self._which[row] = len(self._schedules) - 1
+            self._peaks[row] = 0.0
 
     def epoch(self, epochs: Sequence[int], scales: Sequence[float]) -> EpochRates:
         """The rates of the next epoch.

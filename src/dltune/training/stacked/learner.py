@@ -1,8 +1,9 @@
-"""The living trials of a stack: their weights, optimizers, batches and random numbers."""
+"""The trials of a stack: their weights, optimizers, batches and random numbers."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,18 +11,16 @@ import torch
 from torch import nn
 
 from dltune.data.device import DeviceData, Tensors, in_double
-from dltune.models.build import build_model
-from dltune.models.dropout import dropout_layers
 from dltune.recipe.schema import FactoryConfig
 from dltune.training.arithmetic import arithmetic, threads_for, update_flops
 from dltune.training.base_learner import BaseLearner
 from dltune.training.history import Trial
-from dltune.training.learner import check_batch_norm, dropout_seeds
+from dltune.training.learner import check_batch_norm
 from dltune.training.measure import Measured
-from dltune.training.randomness import RandomStream, seed_all
+from dltune.training.randomness import RandomStream
 from dltune.training.rates import EpochRates
 from dltune.training.seeds import derive_seed
-from dltune.training.stacked.dropout import DropoutMasks
+from dltune.training.stacked.initial import initial_masks, initial_models
 from dltune.training.stacked.losses import StackedLoss, build_stacked_loss
 from dltune.training.stacked.measure import Alive, Tensored, measure_rows
 from dltune.training.stacked.network import Network, StackedLayers
@@ -52,16 +51,17 @@ class StackedLearner(BaseLearner):
         super().__init__([trials[row] for row in order], data)
         self._random = RandomStream(derive_seed(self.trials[0].seed, "stack"), data.device)
         with self._random.active():
-            modules = [self._build(trial, folder) for trial in self.trials]
-        self._template = modules[0]
-        self._is_users = isinstance(first.model, FactoryConfig)
-        if not self._is_users:
-            check_batch_norm(modules[0], self.batch)
-        self.parameters = StackedParameters(modules, device=data.device)
+            models = initial_models(self.trials, data, folder=folder)
+            self._template = next(models)
+            self.parameters = StackedParameters(
+                itertools.chain([self._template], models),
+                device=data.device,
+                dtype=data.train.features.dtype,
+            )
+        self._network = self._build_network()
         self._best = BestRows(self.parameters)
-        self._network = self._build_network(modules[0])
         self._updates = update_slices(first.train, len(data.train))
-        self._masks = self._build_masks(modules)
+        self._masks = initial_masks(self.trials, self._template, self.parameters.weights)
         self._optimizer = StackedOptimizer(
             [trial.config.optim for trial in self.trials], self.parameters.weights
         )
@@ -83,28 +83,13 @@ class StackedLearner(BaseLearner):
             stack._load(row, state_of[trial.number])
         return stack
 
-    def _build(self, trial: Trial, folder: Path) -> nn.Module:
-        data = self.data
-        seed_all(derive_seed(trial.seed, "model"), data.device)
-        model = build_model(
-            trial.config.model, inputs=data.inputs, outputs=data.outputs, folder=folder
-        )
-        return model.to(data.train.features.dtype)  # to the device all at once, see below
-
-    def _build_network(self, module: nn.Module) -> Network:
-        if self._is_users:
-            return VmappedNetwork(module)
-        assert isinstance(module, nn.Sequential)
-        return StackedLayers(module, example_dims=len(self.data.inputs))
-
-    def _build_masks(self, modules: Sequence[nn.Module]) -> DropoutMasks:
-        layers = [dropout_layers(module) for module in modules]  # by row
-        seeds = [dropout_seeds(trial.seed, len(layers[0])) for trial in self.trials]
-        return DropoutMasks(
-            [[layer.p for layer in one] for one in zip(*layers, strict=True)],
-            [list(one) for one in zip(*seeds, strict=True)],
-            self.parameters.weights,
-        )
+    def _build_network(self) -> Network:
+        template = self._template
+        if isinstance(self._config.model, FactoryConfig):
+            return VmappedNetwork(template)
+        assert isinstance(template, nn.Sequential)
+        check_batch_norm(template, self.batch)
+        return StackedLayers(template, example_dims=len(self.data.inputs))
 
     def _take_rows(self) -> None:
         """What is made anew when the stack has shrunk."""
@@ -286,7 +271,14 @@ class StackedLearner(BaseLearner):
             self._best.load(row, {names[key]: one for key, one in state.best.items()})
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Take all but these rows, which ascend, out of the stack."""
+        """Take all but these rows, which ascend, out of the stack.
+
+        A compiled one keeps the shapes that it was compiled for until no more than half of its rows
+        are left, so that S rows are compiled for some log2(S) sizes; the others rest meanwhile.
+        """
+        if self._config.train.compile and 2 * len(rows) > len(self.trials):
+            self._rates.rest(set(range(len(self.trials))).difference(rows))
+            return
         self.trials = [self.trials[row] for row in rows]
         self.epochs = [self.epochs[row] for row in rows]
         self._orders = [self._orders[row] for row in rows]

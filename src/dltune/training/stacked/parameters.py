@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -18,9 +18,11 @@ ALIGNED_VALUES = 16
 class StackedParameters:
     """The trainable parameters of S models of equal shapes, and their other tensors.
 
-    modules  one a trial, freshly initialised, all on one device.
+    modules  one a trial, freshly initialised, all on one device; may be one module whose weights
+             change from one time that it is given to the next.
     device   to train on: the matrix goes there in one piece, and so does every stacked buffer. None
              where the modules are there.
+    dtype    of what is no whole number; None: as in the modules.
 
     weights   (S, P), a row a trial; `leaves` are views (S, *shape) of it by parameter name. Between
               them stand zeros whose gradient is zero, so that every parameter is aligned.
@@ -36,13 +38,19 @@ class StackedParameters:
     ((2, 32), (2, 1, 2), 3)
     """
 
-    def __init__(self, modules: Sequence[nn.Module], *, device: torch.device | None = None) -> None:
-        trained = stacked([_trained(module) for module in modules])
+    def __init__(
+        self,
+        modules: Iterable[nn.Module],
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        rows = [_copies(module) for module in modules]
+        trained, buffers = (stacked(kind, dtype=dtype) for kind in zip(*rows, strict=True))
         self._shapes = {name: tensor.shape[1:] for name, tensor in trained.items()}
         self.count = sum(shape.numel() for shape in self._shapes.values())
-        buffers = stacked([_untrained(module) for module in modules])
         self.buffers = {name: buffer.to(device) for name, buffer in buffers.items()}
-        self._padding = trained[next(iter(trained))].new_zeros(len(modules), ALIGNED_VALUES)
+        self._padding = trained[next(iter(trained))].new_zeros(len(rows), ALIGNED_VALUES)
         weights = self._in_one(list(trained.values())).to(device)
         self._padding = self._padding.to(device)  # of the gradients, which will be there
         self._take(weights)
@@ -171,19 +179,22 @@ def _aligned(values: int) -> int:
     return -(-values // ALIGNED_VALUES) * ALIGNED_VALUES
 
 
-def stacked(tensors: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Tensors of equal names and shapes as one (S, *shape) a name.
+def stacked(
+    tensors: Sequence[Mapping[str, torch.Tensor]], *, dtype: torch.dtype | None = None
+) -> dict[str, torch.Tensor]:
+    """Tensors of equal names and shapes as one (S, *shape) a name; whole numbers stay whole.
 
     >>> stacked([{"a": torch.tensor([1.0])}, {"a": torch.tensor([2.0])}])["a"].tolist()
     [[1.0], [2.0]]
     """
-    return {name: torch.stack([one[name].detach() for one in tensors]) for name in tensors[0]}
+    stacks = {name: torch.stack([one[name] for one in tensors]) for name in tensors[0]}
+    return {n: one.to(dtype) if one.is_floating_point() else one for n, one in stacks.items()}
 
 
-def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: w for name, w in module.named_parameters() if w.requires_grad}
-
-
-def _untrained(module: nn.Module) -> dict[str, torch.Tensor]:
-    frozen = {name: w for name, w in module.named_parameters() if not w.requires_grad}
-    return {**frozen, **dict(module.named_buffers())}
+def _copies(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """What is trained of a module, and its other tensors."""
+    weights = dict(module.named_parameters())
+    trained = {name: w.detach().clone() for name, w in weights.items() if w.requires_grad}
+    fixed = {name: w for name, w in weights.items() if not w.requires_grad}
+    others = {**fixed, **dict(module.named_buffers())}
+    return trained, {name: one.detach().clone() for name, one in others.items()}
