@@ -122,6 +122,7 @@ def test_the_rate_from_the_recipes_own_batch(
     assert (document["scaling"]["rule"], document["scaling"]["factor"]) == (rule, 4.0)
 
 
+@pytest.mark.slow
 def test_sweeps_contradict_a_rate_that_is_far_off(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +224,7 @@ def test_not_even_the_smallest_batch(recipe: Path, capsys: pytest.CaptureFixture
     )
 
 
+@pytest.mark.slow
 def test_a_range_of_rates_stands_at_its_middle(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,6 +123,7 @@ def test_prints_of_workers_do_not_break_the_json(workers: int, folder: Path) -> 
     assert {"imported", "built"} <= set(done.stderr.splitlines())
 
 
+@pytest.mark.slow
 def test_code_that_ends_its_process_ends_no_search(folder: Path) -> None:
     """With one worker, too: a user's model never trains in the command's own process."""
     (folder / "net.py").write_text(EXITS.replace("sys.exit(3)", "sys.modules['os']._exit(3)"))

@@ -329,6 +329,7 @@ def test_a_journal_that_lost_its_last_entry_loses_that_trial_everywhere(
     assert found["history.csv"] == expected["history.csv"]
 
 
+@pytest.mark.slow
 def test_a_lock_left_behind_by_a_killed_process_is_taken_over(
     tmp_path: Path, recipe: Recipe
 ) -> None:

@@ -132,8 +132,10 @@ def test_more_trials_are_compared_with_those_that_there_are(recipe: Recipe, tmp_
 
 def test_evolution_breeds_from_ends_alone(recipe: Recipe, tmp_path: Path) -> None:
     options = {"strategy": "evolution", "options": {"population": 10}}
-    with pytest.raises(UsageError, match="leaves too few of them"):
+    with pytest.raises(UsageError, match="leaves too few trials"):
         search(recipe, tmp_path / "run", **options)
+    with pytest.raises(UsageError, match="leaves too few trials"):
+        search(recipe, tmp_path / "run", prune=None, prune_options={"reduction": 2}, **options)
     trials = search(recipe, tmp_path / "run", prune="bad-start", **options)
     assert {TrialState.PRUNED, TrialState.COMPLETE} <= {one.state for one in trials}
 

@@ -84,7 +84,10 @@ def test_the_rate_of_every_epoch_is_what_stands_there(diabetes: DeviceData, stac
         assert outcome.record.config == trial.record(outcome.record.state).config
 
 
-@pytest.mark.parametrize("stacked", [False, True], ids=["looped", "stacked"])
+@pytest.mark.parametrize(
+    "stacked",
+    [pytest.param(False, id="looped", marks=pytest.mark.slow), pytest.param(True, id="stacked")],
+)
 def test_it_is_a_training_that_goes_on_with_other_settings(
     diabetes: DeviceData, stacked: bool
 ) -> None:
@@ -106,6 +109,7 @@ def test_it_is_a_training_that_goes_on_with_other_settings(
         assert whole.record.objective == ended[0].record.objective
 
 
+@pytest.mark.slow
 def test_looped_and_stacked_are_equal(diabetes: DeviceData) -> None:
     looped, stacked = (
         trained(fresh(several()), diabetes, stacked=form)[0] for form in (False, True)

@@ -39,9 +39,9 @@ def _pruning_note(asked: Asked, epochs: int, *, is_over: bool) -> list[str]:
     many = len(shown) > 3
     listed = f"{shown[0]}, {shown[1]}, ..., {shown[-1]}" if many else " and ".join(shown)
     word = "epoch" if len(shown) == 1 else "epochs"
-    looks = f"{asked.prune}: trials are looked at after {word} {listed} of {epochs}"
-    which = "bad ones" if asked.prune == "bad-start" else "the worse ones"
-    return [f"{looks}, and {which} end; --prune none trains all to their ends"]
+    which = "bad starts" if asked.prune == "bad-start" else "the worse"
+    looks = f"{asked.prune} ends {which} after {word} {listed} of {epochs}"
+    return [f"{looks}; --prune none ends nobody"]
 
 
 def _changes(session: Session) -> list[str]:

@@ -104,15 +104,8 @@ def asked_anew(typed: Recipe, recipe: Recipe, request: Request) -> Asked:
     total = _total(strategy, name, request.trials)
     if isinstance(strategy, PopulationBased):
         _check_population(strategy, recipe, request, total)
-    together = min(total, strategy.generation or total)
-    if strategy.generation is not None and request.prune not in (None, NONE, "bad-start"):
-        raise UsageError(
-            f"--strategy {name} breeds from trials that come to their ends, and --prune "
-            f"{request.prune} leaves too few of them",
-            hint="Take --prune bad-start, or --strategy random.",
-        )
     moves = isinstance(strategy, PopulationBased)
-    prune, pruner = (NONE, None) if moves else _pruner(request, recipe, together)
+    prune, pruner = (NONE, None) if moves else _pruner(request, recipe, strategy, total)
     return Asked(
         strategy=strategy,
         name=name,
@@ -124,21 +117,30 @@ def asked_anew(typed: Recipe, recipe: Recipe, request: Request) -> Asked:
     )
 
 
-def _pruner(request: Request, recipe: Recipe, together: int) -> tuple[str, Pruner | None]:
-    """The pruner that was asked for, or that suits so many trials that are compared, by name.
+def _pruner(
+    request: Request, recipe: Recipe, strategy: Strategy, total: int
+) -> tuple[str, Pruner | None]:
+    """The pruner that was asked for, or that suits so many trials, by name.
 
-    Raises UsageError for one that could end no trial.
+    Raises UsageError for one that could end no trial, or leaves too few to breed from.
     """
-    longest = longest_training(recipe)
     name, options = request.prune, request.prune_options
+    breeds, is_asked = strategy.generation is not None, name is not None or bool(options)
     if name is None:
-        name = DEFAULT_PRUNER if options or together >= PRUNED_FROM else NONE
+        many = total >= PRUNED_FROM and not breeds
+        name = DEFAULT_PRUNER if options or many else NONE
     pruner = build_pruner(name, options)
+    if breeds and name not in (NONE, "bad-start"):
+        raise UsageError(
+            f"--prune {name} leaves too few trials that come to their ends: a strategy that breeds "
+            "does so from those",
+            hint="Take --prune bad-start, or --strategy random.",
+        )
     if pruner is not None:
         try:
-            check_acts(name, pruner, trials=together, epochs=longest)
+            check_acts(name, pruner, trials=total, epochs=longest_training(recipe))
         except UsageError:
-            if request.prune is not None or options:
+            if is_asked:
                 raise
             name, pruner = NONE, None
     _check_audit(request, name)

@@ -81,6 +81,7 @@ def test_the_data_may_be_given(tmp_path: Path) -> None:
     assert found.notes == loaded.notes
 
 
+@pytest.mark.slow
 def test_batches_can_end_earlier_and_begin_elsewhere() -> None:
     found = find_batch_size(config(), folder=HERE, smallest=5, largest=33)
     assert (batches(found), found.end) == ([5, 10, 20, 33], ClimbEnd.MAX_BATCH)
@@ -116,6 +117,7 @@ def test_a_limit_ends_the_climb_before_it_is_passed(
     assert (found.limit_bytes, found.limit_given) == (limit, True)
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_ends_the_climb(tmp_path: Path) -> None:
     """The allocator itself refuses, as a device would."""
     made = own_model(tmp_path, "        if self.training and len(x) > 40: torch.empty(10**15)\n")
@@ -151,6 +153,7 @@ def test_nothing_is_changed(tmp_path: Path) -> None:
     assert before == after
 
 
+@pytest.mark.slow
 def test_accumulated_batches_make_one_update() -> None:
     made = config(train={"device": "cpu", "batch_size": 8, "accumulate": 4})
     found = find_batch_size(made, folder=HERE, largest=64)

@@ -37,7 +37,7 @@ def fixture_executor(
             yield pool
 
 
-@pytest.mark.parametrize("stack", ["off", "auto", 4])
+@pytest.mark.parametrize("stack", ["off", pytest.param("auto", marks=pytest.mark.slow), 4])
 def test_it_is_a_failed_trial_with_the_name_and_the_message(executor: Executor) -> None:
     cases = [(kind, place) for kind in ANYTHING for place in FATAL]
     trials = [raising(number, *case) for number, case in enumerate(cases)]

@@ -199,7 +199,7 @@ class TestProcesses:
         [
             pytest.param("slow", signal.SIGKILL, marks=pytest.mark.slow),
             pytest.param("hangs", signal.SIGKILL, marks=pytest.mark.slow),
-            ("keeps_the_lock", signal.SIGKILL),
+            pytest.param("keeps_the_lock", signal.SIGKILL, marks=pytest.mark.slow),
             pytest.param("keeps_the_lock", signal.SIGTERM, marks=pytest.mark.slow),
             pytest.param("keeps_the_lock", signal.SIGINT, marks=pytest.mark.slow),
             pytest.param("loads_in_processes", signal.SIGKILL, marks=pytest.mark.slow),
