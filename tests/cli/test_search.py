@@ -409,6 +409,8 @@ def test_ctrl_c_keeps_what_is_finished(dltune, folder: Path) -> None:
         "tiny.toml",
         "--trials",
         "100000",
+        "--prune",  # of pruned trials, those that pause are cut, too
+        "none",
         "--name",
         "long",
         "--runs-dir",
