@@ -178,6 +178,7 @@ def on_terminal(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.slow
 def test_a_training_leaves_its_curves_on_the_screen_once(folder: Path) -> None:
     (folder / "talks.py").write_text(
         "from torch import nn\n\n"

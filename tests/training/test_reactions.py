@@ -284,6 +284,7 @@ def several() -> list[Trial]:
     ]
 
 
+@pytest.mark.slow
 def test_looped_and_stacked_are_equal(diabetes: DeviceData) -> None:
     trials = several()
     looped = outcomes(trials, diabetes, stacked=False)

@@ -55,6 +55,7 @@ def batches(found: BatchSizes) -> list[int]:
     return [row.batch for row in found.rows]
 
 
+@pytest.mark.slow
 def test_batches_double_up_to_the_train_split() -> None:
     found = find_batch_size(config(), folder=HERE)
     assert batches(found) == [8, 16, 32, 64, 106]
