@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +25,8 @@ from dltune.search.strategies.pbt import PopulationBased
 from dltune.search.study import run_study
 from dltune.training.history import Trial, TrialRecord, TrialState
 from dltune.training.loop import train_cohort
+from tests.search.kills import kill_until_complete
 from tests.search.pruning.curves import record_of
-from tests.search.test_pruned_study import kept
 
 TEXT = """\
 data.source = "sklearn:wine"
@@ -253,42 +249,14 @@ def test_what_makes_no_sense_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-PROGRAM = """
-import sys
-import dltune.runs.keepers as module
-module.LEAST_SECONDS = 0.0
-from pathlib import Path
-from dltune.recipe.files import load_recipe
-from dltune.search.study import run_study
-run_study(load_recipe(Path(sys.argv[1])), path=Path(sys.argv[2]), trials=10, strategy="pbt",
-          stack=5, workers=int(sys.argv[3]), resume=sys.argv[4] == "resume")
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
-@pytest.mark.parametrize("workers", [1])
-def test_kills_change_nothing(workers: int, tmp_path: Path) -> None:
-    file = tmp_path / "recipe.toml"
+def test_kills_change_nothing(tmp_path: Path) -> None:
+    file, run = tmp_path / "recipe.toml", tmp_path / "cut"
     file.write_text(TEXT.replace("epochs = 6", "epochs = 25"))
     whole = search(parse_recipe(file.read_text(), folder=tmp_path), tmp_path / "whole", stack=5)
-    run, kills = tmp_path / "cut", 0
-    for delay in [0.0, 0.05, 0.0, 0.02, None]:
-        how = "resume" if run.exists() else "start"
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, file, run, str(workers), how], start_new_session=True
-        )
-        seen, deadline = kept(run), time.monotonic() + 60
-        while delay is not None and process.poll() is None and kept(run) == seen:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        if delay is None or process.poll() is not None:
-            break
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert process.wait() == 0
-    assert kills >= 2
+    delays = [0.0, 0.05, 0.0, 0.02]
+    options = {"strategy": "pbt", "trials": TRIALS, "stack": 5, "workers": 1}
+    assert kill_until_complete(file, run, delays, **options) >= 2
     assert study_of(list(load_run(run).trials)) == study_of(whole)
     assert not (run / FOLDER / RUNNING).exists()

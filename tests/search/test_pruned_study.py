@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +17,7 @@ from dltune.runs.run import load_run
 from dltune.search.pruning.registry import PRUNERS
 from dltune.search.study import run_study
 from dltune.training.history import TrialRecord, TrialState
+from tests.search.kills import kill_until_complete
 
 # Two shapes; some rates diverge. In double precision a stack and a trial alone differ in the 15th
 # digit, which changes no decision.
@@ -187,55 +184,16 @@ def test_a_resume_prunes_as_before(recipe: Recipe, tmp_path: Path) -> None:
             search(recipe, tmp_path / "run", resume=True, **asked)
 
 
-PROGRAM = """
-import sys
-import dltune.runs.keepers as module
-module.LEAST_SECONDS = 0.0
-from pathlib import Path
-from dltune.recipe.files import load_recipe
-from dltune.search.study import run_study
-run_study(load_recipe(Path(sys.argv[1])), path=Path(sys.argv[2]), trials=20, prune="halving",
-          stack=8, workers=int(sys.argv[3]), resume=sys.argv[4] == "resume")
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
-@pytest.mark.parametrize("workers", [2])
-def test_kills_change_nothing(workers: int, tmp_path: Path) -> None:
+def test_kills_change_nothing(tmp_path: Path) -> None:
     """Whatever rung it has come to, and whatever of its files is there."""
-    file = tmp_path / "recipe.toml"
+    file, run = tmp_path / "recipe.toml", tmp_path / "cut"
     file.write_text(TEXT.replace("epochs = 9", "epochs = 50").replace("1e4]", "1e0]"))
     whole = search(parse_recipe(file.read_text(), folder=tmp_path), tmp_path / "whole", stack=8)
-    run, kills = tmp_path / "cut", 0
-    for delay in [0.0, 0.02, 0.1, 0.3, 0.0, 0.05, 0.2, None]:
-        how = "resume" if run.exists() else "start"
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, file, run, str(workers), how], start_new_session=True
-        )
-        seen, deadline = kept(run), time.monotonic() + 60
-        while delay is not None and process.poll() is None and kept(run) == seen:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        if delay is None or process.poll() is not None:
-            break
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert process.wait() == 0
-    assert kills >= 3
+    delays = [0.0, 0.02, 0.1, 0.3, 0.0, 0.05, 0.2]
+    options = {"prune": "halving", "trials": TRIALS, "stack": 8, "workers": 2}
+    assert kill_until_complete(file, run, delays, **options) >= 3
     again = list(load_run(run).trials)
     assert decisions(again) == decisions(whole)
     assert [one.dev_loss for one in again] == [one.dev_loss for one in whole]
-
-
-def kept(run: Path) -> dict[str, int]:
-    """The files of what pauses, and when each was written."""
-    found = {}
-    for file in (run / FOLDER / RUNNING).glob("*.safetensors"):
-        try:
-            found[file.name] = file.stat().st_mtime_ns
-        except FileNotFoundError:
-            continue
-    return found

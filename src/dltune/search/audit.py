@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dltune.training.history import TrialRecord, TrialState
+from dltune.training.history import TrialRecord, TrialState, best_trials
 from dltune.training.seeds import derive_seed
 
 MARK = "audited, had been pruned at "
@@ -67,8 +67,6 @@ class Audit:
     @classmethod
     def of(cls, trials: Iterable[TrialRecord]) -> Audit | None:
         """By the records of a search; None if nothing was audited."""
-        from dltune.training.history import best_trials
-
         trials = list(trials)
         audited = [one for one in trials if is_audited(one)]
         if not audited:

@@ -99,11 +99,10 @@ class Rungs:
 
     def _has_left(self, number: int, bracket: Bracket, rung: int) -> bool:
         """Whether an earlier rung has ended it."""
-        record = self._records.get(number)
-        is_pruned = number not in self._living and record is not None
-        if not is_pruned or record is None or record.state is not TrialState.PRUNED:
+        if number in self._living or number not in self._records:
             return False
-        return record.epochs < bracket.rungs[rung]
+        record = self._records[number]
+        return record.state is TrialState.PRUNED and record.epochs < bracket.rungs[rung]
 
     def _standing(self, number: int, epoch: int) -> Standing:
         return standing_of(

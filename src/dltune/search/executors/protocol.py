@@ -110,11 +110,10 @@ class Stretch:
     def of(self, trials: Sequence[Trial]) -> Stretch:
         """Of these trials alone."""
         numbers = {trial.number for trial in trials}
-        until, kept = (
-            {number: one for number, one in part.items() if number in numbers}
-            for part in (self.until, self.kept)
+        return Stretch(
+            until={number: one for number, one in self.until.items() if number in numbers},
+            kept={number: one for number, one in self.kept.items() if number in numbers},
         )
-        return Stretch(until=until, kept=kept)  # type: ignore[arg-type]
 
 
 WHOLE = Stretch()
