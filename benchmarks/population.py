@@ -31,42 +31,31 @@ EPOCHS, MEMBERS = 27, 32
 # With rungs at 3 and 9 of 27 epochs, 122 trials train 3 x 122 + 6 x 40 + 18 x 13 epochs: those of
 # 32 members.
 TRIALS = 122
-NUMBERS = "dropout = { uniform = [0.0, 0.5] }"
-RATES = "lr = { log = [1e-4, 1e-1] }\nweight_decay = { log = [1e-6, 1e-1] }"
-TRAIN = f'[train]\nepochs = {EPOCHS}\nbatch_size = 32\ndevice = "cpu"\n'
+
+
+def _recipe(data: str, units: int) -> str:
+    """A perceptron with two hidden layers on these data, and the ranges that may move."""
+    return f"""\
+[data]
+{data}
+[model]
+hidden = [{units}, {units}]
+dropout = {{ uniform = [0.0, 0.5] }}
+[optim]
+name = "adamw"
+lr = {{ log = [1e-4, 1e-1] }}
+weight_decay = {{ log = [1e-6, 1e-1] }}
+[train]
+epochs = {EPOCHS}
+batch_size = 32
+device = "cpu"
+"""
+
+
 TASKS = {
-    "digits": f"""\
-[data]
-source = "sklearn:digits"
-[model]
-hidden = [64, 64]
-{NUMBERS}
-[optim]
-name = "adamw"
-{RATES}
-{TRAIN}""",
-    "diabetes": f"""\
-[data]
-source = "sklearn:diabetes"
-[model]
-hidden = [64, 64]
-{NUMBERS}
-[optim]
-name = "adamw"
-{RATES}
-{TRAIN}""",
-    "housing": f"""\
-[data]
-source = "{HOUSING}"
-target = "price"
-normalize = "zscore"
-[model]
-hidden = [32, 32]
-{NUMBERS}
-[optim]
-name = "adamw"
-{RATES}
-{TRAIN}""",
+    "digits": _recipe('source = "sklearn:digits"', 64),
+    "diabetes": _recipe('source = "sklearn:diabetes"', 64),
+    "housing": _recipe(f'source = "{HOUSING}"\ntarget = "price"\nnormalize = "zscore"', 32),
 }
 WAYS = {
     "pbt": ("--strategy", "pbt", "--trials", str(MEMBERS)),
